@@ -1,0 +1,87 @@
+//! The log files as an operator sees them.
+
+use std::fs;
+use std::sync::Arc;
+
+use crs_types::{Secret, SystemClock};
+
+use super::*;
+
+fn with_log(level: LogLevel, body: impl FnOnce(&Logging)) -> (String, String, Metrics) {
+    let dir = tempfile::tempdir().unwrap();
+    let metrics = Metrics::default();
+    let config = LogConfig { level, ..LogConfig::in_dir(dir.path()) };
+    let logging = Logging::start(&config, Arc::new(SystemClock::new()), &metrics).unwrap();
+    tracing::dispatcher::with_default(&logging.dispatch(), || body(&logging));
+    drop(logging);
+    let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
+    (read("crs.log"), read("crs_relay.log"), metrics)
+}
+
+#[test]
+fn lines_have_the_manuals_layout() {
+    let (main, relay, _) = with_log(LogLevel::Info, |_| {
+        tracing::info!(target: "crs_actors::session::shell", count = 2, "ended");
+        tracing::info!(target: INIT, module = "node", "started");
+        tracing::warn!(target: "openraft::core", "heartbeat late");
+        tracing::info!(target: "openraft::core", "chatter");
+        tracing::debug!(target: "crs_storage", "detail");
+        relay_log(RelayLogLine::CommandAdd, &"allocation 7");
+    });
+    let pid = std::process::id();
+    let rests: Vec<&str> =
+        main.lines().filter_map(|l| l.split_once("Z | ").map(|(_, r)| r)).collect();
+    assert_eq!(
+        rests,
+        [
+            format!("INFO | session({pid})] ended count=2"),
+            format!("INIT | node({pid})] started"),
+            format!("WARN | openraft({pid})] heartbeat late"),
+        ]
+    );
+    assert!(main.lines().all(|l| l.starts_with("[20")), "{main}");
+    assert!(
+        relay.ends_with(&format!("Z | INFO | relay({pid})] Command add allocation 7\n")),
+        "{relay}"
+    );
+}
+
+#[test]
+fn the_level_changes_live() {
+    let (main, _, _) = with_log(LogLevel::Warn, |logging| {
+        tracing::info!(target: "crs_node", "unseen");
+        assert!(logging.control().set_level(LogLevel::Debug));
+        tracing::debug!(target: "crs_node", "seen");
+    });
+    assert!(!main.contains("unseen") && main.contains("seen"), "{main}");
+}
+
+#[test]
+fn a_repeated_warning_is_written_once() {
+    let (main, _, _) = with_log(LogLevel::Info, |_| {
+        for _ in 0..100 {
+            tracing::warn!(target: "crs_storage", "no space left");
+        }
+    });
+    assert_eq!(main.matches("no space left").count(), 1, "{main}");
+}
+
+#[test]
+fn secrets_do_not_reach_the_log_at_any_level() {
+    let canary = b"canary-3c4f1d90aa";
+    let secret = Secret::new(canary.to_vec());
+    let base64 = secret.to_base64();
+    let (main, relay, _) = with_log(LogLevel::Debug, |_| {
+        tracing::debug!(target: "crs_node", ?secret, "loaded");
+        tracing::warn!(target: "crs_node", key = ?secret, "refused");
+    });
+    for text in [main, relay] {
+        assert!(!text.contains("canary-3c4f1d90aa") && !text.contains(base64.as_str()), "{text}");
+    }
+}
+
+#[test]
+fn levels_parse() {
+    assert_eq!("WARN".parse(), Ok(LogLevel::Warn));
+    assert!("loud".parse::<LogLevel>().is_err());
+}
