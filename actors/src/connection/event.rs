@@ -1,0 +1,18 @@
+//! Events that other parts of the node ask a connection to send.
+
+use crs_proto::wire::call::CallState;
+use crs_proto::wire::keys::Offers;
+use crs_proto::wire::message::{AckedEvent, New};
+
+/// An event for one client. The connection stamps its sequence number and encodes it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ServerEvent {
+    /// `call.state`.
+    CallState(Box<CallState>),
+    /// `msg.new`.
+    MessageNew(New),
+    /// `msg.acked`.
+    MessageAcked(AckedEvent),
+    /// `upd.offer`.
+    Offers(Offers),
+}

@@ -1,0 +1,100 @@
+//! The services a connection calls, as small interfaces: sessions and relay legs, messages, key
+//! updates. The tree joins them to their makers; tests join them to fakes.
+
+use crs_proto::wire::ErrorBody;
+use crs_proto::wire::call::{Answer, CallState, Hangup, Invite, Ringing};
+use crs_proto::wire::life::Role;
+use crs_proto::wire::message::{Ack, Acked, Fetch, Fetched, Post, Posted};
+use crs_proto::wire::relay::{Alloc, Free, Leg, Refresh};
+use crs_types::{AccountId, ClientAddr, DeviceId, Period, SessionId, Uri};
+use futures_util::future::BoxFuture;
+
+use crate::connection::ConnectionHandle;
+
+/// An answer under way. It always ends: services bound their own waiting.
+pub type Answering<T> = BoxFuture<'static, Result<T, ErrorBody>>;
+
+/// Who asks: the registration a request came over.
+#[derive(Debug, Clone)]
+pub struct Party {
+    /// The user's account.
+    pub account: AccountId,
+    /// The user.
+    pub uri: Uri,
+    /// The device.
+    pub device: DeviceId,
+    /// Primary or secondary.
+    pub role: Role,
+    /// Client address of the TLS connection.
+    pub addr: ClientAddr,
+    /// The connection, for events.
+    pub connection: ConnectionHandle,
+}
+
+/// A request about a session or its relay.
+#[derive(Debug, Clone)]
+pub enum SessionRequest {
+    /// `call.invite`.
+    Invite(Invite),
+    /// `call.ringing`.
+    Ringing(Ringing),
+    /// `call.answer`.
+    Answer(Answer),
+    /// `call.hangup`.
+    Hangup(Hangup),
+    /// `relay.alloc`.
+    RelayAlloc(Alloc),
+    /// `relay.refresh`.
+    RelayRefresh(Refresh),
+    /// `relay.free`.
+    RelayFree(Free),
+}
+
+/// The answer to a [`SessionRequest`].
+#[derive(Debug, Clone)]
+pub enum SessionReply {
+    /// To the `call.*` requests.
+    State(Box<CallState>),
+    /// To `relay.alloc` and `relay.refresh`.
+    Leg(Leg),
+    /// To `relay.free`.
+    Freed,
+}
+
+/// Sessions of this node (crs_actors::session).
+pub trait Sessions: Send + Sync {
+    /// Carries out a request of an attached client.
+    fn request(&self, from: Party, request: SessionRequest) -> Answering<SessionReply>;
+    /// A client has attached: which of the sessions it names (and of those that ring for it) it
+    /// is in, as they stand now. Its connection gets their events from now on.
+    fn attached(&self, party: Party, resume: Vec<SessionId>) -> Answering<Vec<CallState>>;
+    /// A registration has ended; `party.connection` tells which.
+    fn detached(&self, party: Party);
+}
+
+/// Mailboxes (crs_actors::store). Every confirmation is durable before its future ends.
+pub trait Mail: Send + Sync {
+    /// Confirms a message. The receiver's account was resolved before. Posts of one connection to
+    /// one receiver are begun in order.
+    fn post(&self, from: Party, to_account: AccountId, post: Post) -> Answering<Posted>;
+    /// A page of the user's mailbox.
+    fn fetch(&self, from: Party, fetch: Fetch) -> Answering<Fetched>;
+    /// Deletes items and sends receipts.
+    fn ack(&self, from: Party, ack: Ack) -> Answering<Acked>;
+    /// Items waiting in the user's mailbox.
+    fn waiting(&self, account: AccountId, uri: Uri) -> Answering<u64>;
+    /// Arrival number of the newest item, 0 when there is none.
+    fn newest(&self, account: AccountId, uri: Uri) -> Answering<u64>;
+}
+
+/// Key updates per user (crs_actors::store, group 0).
+pub trait Updates: Send + Sync {
+    /// The user's sealed package of a period.
+    fn package(&self, account: AccountId, uri: Uri, period: Period) -> Answering<Vec<u8>>;
+    /// Records durably that the user has confirmed a period's keys.
+    fn confirm(&self, account: AccountId, uri: Uri, period: Period, serial: u64) -> Answering<()>;
+    /// Records that periods were offered to the user; best effort.
+    fn offered(&self, account: AccountId, uri: Uri, periods: Vec<Period>);
+    /// The serial that the user has confirmed for a period.
+    fn confirmed(&self, account: &AccountId, uri: &Uri, period: Period) -> Option<u64>;
+}
