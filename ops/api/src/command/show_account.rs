@@ -1,0 +1,24 @@
+//! `show account`: which process has loaded which accounts (C-202 … C-206).
+
+use serde::{Deserialize, Serialize};
+
+/// Nothing to say.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {}
+
+/// One row for each module that handles client connections.
+pub type Reply = Vec<ModuleRow>;
+
+crate::row! {
+    /// One module.
+    pub struct ModuleRow {
+        /// The node, as in crs-local.conf.
+        server: String => "SERVER",
+        /// The module, such as `app:attach`.
+        module: String => "MODULE",
+        /// Its process.
+        pid: u32 => "PID",
+        /// Accounts it has loaded.
+        loaded_accounts: Vec<String> => "LOADED ACCOUNTS",
+    }
+}
