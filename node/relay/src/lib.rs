@@ -1,1 +1,21 @@
-//! Placeholder while the workspace is laid out.
+//! The media data plane: pinned threads, leg tables, forwarding. Knows neither actors nor an async
+//! runtime.
+//!
+//! [`Relay::bind`] binds the sockets, [`Relay::start`] starts the threads; from then on the control
+//! side allocates and frees two-leg resources, and calls [`Relay::poll`] to learn what happened.
+//! Media never leaves the threads: a packet is received, looked up and sent on by the thread whose
+//! socket the kernel hashed its client to.
+
+pub mod config;
+pub mod counters;
+pub mod event;
+pub mod kind;
+pub mod relay;
+
+pub use config::{LegRate, RelayConfig, RelayLimits};
+pub use counters::{LegCounters, RelayCounters, TypeCounters};
+pub use event::{LegAddress, RelayEvent};
+pub use kind::{RelayType, TwoLegKind};
+pub use relay::{
+    AllocateError, AllocationInfo, LEG_LIFETIME, NewAllocation, NewLeg, SILENCE, StartError,
+};
