@@ -29,6 +29,8 @@ pub mod show_version;
 pub mod trace;
 
 mod parts;
+#[cfg(test)]
+pub(crate) mod samples;
 mod table;
 
 pub use parts::ROWS_PER_PART;
