@@ -105,10 +105,7 @@ pub struct LegRate {
 
 impl Default for LegRate {
     fn default() -> Self {
-        Self {
-            packets_per_second: LEG_PACKETS_PER_SECOND,
-            bytes_per_second: LEG_BYTES_PER_SECOND,
-        }
+        Self { packets_per_second: LEG_PACKETS_PER_SECOND, bytes_per_second: LEG_BYTES_PER_SECOND }
     }
 }
 
@@ -127,9 +124,5 @@ pub struct ConfigError {
 }
 
 fn range(field: &'static str, got: usize, min: usize, max: usize) -> Result<(), ConfigError> {
-    if (min..=max).contains(&got) {
-        Ok(())
-    } else {
-        Err(ConfigError { field, min, max, got })
-    }
+    if (min..=max).contains(&got) { Ok(()) } else { Err(ConfigError { field, min, max, got }) }
 }

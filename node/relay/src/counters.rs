@@ -1,7 +1,5 @@
 //! Counters of the data plane: single-writer cells on the threads, summed when somebody asks.
 
-
-
 /// Sums over all threads since the start (C-207…C-219) and why packets were dropped.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RelayCounters {
