@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use crs_types::{Clock, ConnectionId, NodeId, NodeName, Rng};
 use tokio::sync::watch;
 
+use crate::accounts::AccountRegistry;
 use crate::directory::Directory;
 use crate::metrics::NodeMetrics;
 use crate::services::{Mail, Sessions, Updates};
@@ -24,6 +25,8 @@ pub struct NodeContext {
     pub version: String,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Accounts, users, blacklists.
+    pub accounts: Arc<AccountRegistry>,
     /// Presence.
     pub directory: Arc<dyn Directory>,
     /// Live trace.
@@ -73,6 +76,8 @@ pub struct ContextParts {
     pub rng: Box<dyn Rng>,
     /// Settings at start.
     pub settings: Settings,
+    /// Accounts, users, blacklists.
+    pub accounts: Arc<AccountRegistry>,
     /// Presence.
     pub directory: Arc<dyn Directory>,
     /// Live trace.
@@ -89,6 +94,7 @@ impl NodeContext {
             id: parts.id,
             version: parts.version,
             clock: parts.clock,
+            accounts: parts.accounts,
             directory: parts.directory,
             trace: parts.trace,
             metrics: parts.metrics,

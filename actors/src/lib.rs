@@ -5,6 +5,7 @@
 //! the actors here decode, feed a core and run its effects. Nothing is global: everything hangs
 //! off one [`NodeContext`], so that many nodes fit into one process.
 
+pub mod accounts;
 pub mod connection;
 pub mod context;
 pub mod directory;
@@ -15,6 +16,7 @@ pub mod settings;
 pub mod supervisor;
 pub mod trace;
 
+pub use accounts::AccountRegistry;
 pub use connection::{ConnectionHandle, ServerEvent};
 pub use context::NodeContext;
 pub use directory::{Directory, Registration};

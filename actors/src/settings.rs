@@ -145,7 +145,12 @@ impl Settings {
     }
 
     /// When to close after a denial or an unregistration by the server; `None`: never (C-088).
-    pub fn detach_cleanup_for(&self, ip: IpAddr, uri: &Uri, account: &AccountId) -> Option<Duration> {
+    pub fn detach_cleanup_for(
+        &self,
+        ip: IpAddr,
+        uri: &Uri,
+        account: &AccountId,
+    ) -> Option<Duration> {
         self.detach_cleanup
             .iter()
             .find(|rule| rule.subject.matches(ip, uri, account))

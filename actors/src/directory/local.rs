@@ -67,10 +67,8 @@ impl Directory for LocalDirectory {
                 || old.device == new.device
                 || (old.role == Role::Primary && new.role == Role::Primary)
         };
-        let secondaries = entries
-            .iter()
-            .filter(|old| old.role == Role::Secondary && !displaced(old))
-            .count();
+        let secondaries =
+            entries.iter().filter(|old| old.role == Role::Secondary && !displaced(old)).count();
         if new.role == Role::Secondary && secondaries >= SECONDARIES_MAX {
             return Err(TooMany);
         }
@@ -84,7 +82,12 @@ impl Directory for LocalDirectory {
         Ok(out)
     }
 
-    fn remove(&self, account: &AccountId, uri: &Uri, id: ConnectionId) -> Option<Arc<Registration>> {
+    fn remove(
+        &self,
+        account: &AccountId,
+        uri: &Uri,
+        id: ConnectionId,
+    ) -> Option<Arc<Registration>> {
         let key = (account.clone(), uri.clone());
         let mut shard = self.shard(uri);
         let entries = shard.get_mut(&key)?;

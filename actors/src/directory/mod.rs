@@ -66,7 +66,8 @@ pub trait Directory: Send + Sync {
     /// connection's earlier registration) is returned; the caller unregisters those.
     fn register(&self, registration: Registration) -> Result<Vec<Arc<Registration>>, TooMany>;
     /// Removes a connection's registration; `None` when it had been displaced or removed before.
-    fn remove(&self, account: &AccountId, uri: &Uri, id: ConnectionId) -> Option<Arc<Registration>>;
+    fn remove(&self, account: &AccountId, uri: &Uri, id: ConnectionId)
+    -> Option<Arc<Registration>>;
     /// All registrations of a user, primary first.
     fn find(&self, account: &AccountId, uri: &Uri) -> Vec<Arc<Registration>>;
     /// All registrations of an account.

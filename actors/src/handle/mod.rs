@@ -86,9 +86,7 @@ impl<M: Send + 'static> Handle<M> {
     /// Queues a message, or refuses at once.
     pub fn try_cast(&self, message: M) -> Result<(), CastError> {
         let permit = self.gate.enter().ok_or(CastError::Full)?;
-        self.actor
-            .send_message(Bounded { message, permit })
-            .map_err(|_| CastError::Gone)
+        self.actor.send_message(Bounded { message, permit }).map_err(|_| CastError::Gone)
     }
 
     /// Sends a message and waits for its answer, never longer than `timeout`.

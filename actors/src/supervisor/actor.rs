@@ -164,7 +164,11 @@ impl State {
                 entry.running = Some(child);
                 entry.restarts += 1;
                 self.arguments.metrics.restarts.increment(1);
-                tracing::info!(supervisor = self.arguments.name, child = entry.spec.name, "restarted");
+                tracing::info!(
+                    supervisor = self.arguments.name,
+                    child = entry.spec.name,
+                    "restarted"
+                );
                 Ok(())
             }
             Err(error) => self.schedule(myself, index, &error.to_string()),
@@ -245,7 +249,8 @@ impl State {
     /// Stops all temporary children at once and waits for them together.
     async fn drain_population(&self, myself: &ActorCell, limit: Duration) {
         let own = |cell: &ActorCell| {
-            let is = |e: &Entry| e.running.as_ref().is_some_and(|c| c.cell.get_id() == cell.get_id());
+            let is =
+                |e: &Entry| e.running.as_ref().is_some_and(|c| c.cell.get_id() == cell.get_id());
             self.children.iter().any(is)
         };
         let leaves: Vec<_> = myself.get_children().into_iter().filter(|c| !own(c)).collect();

@@ -1,0 +1,13 @@
+//! What the node knows about accounts: CAs, users of each period, connected domains, blacklists.
+//!
+//! Derived from the control group's state and the blobs of its update files, swapped as a whole
+//! when either changes, read without locks. Certificates and packages stay in the blobs: the
+//! index of 50 000 users of one period takes 2 MB.
+
+mod index;
+mod registry;
+mod view;
+
+pub use index::{IndexError, PeriodContent, PeriodIndex, Span, User, UserRow};
+pub use registry::{AccountRegistry, BlobReader};
+pub use view::{Account, AccountsView, Revoked};
