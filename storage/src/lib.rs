@@ -1,1 +1,13 @@
-//! Placeholder while the workspace is laid out.
+//! Everything durable: the write-ahead log, Raft, the state machines, mailbox segments and blobs.
+//!
+//! Entry point is [`Store`]: a cheap handle that proposes commands, reads state and tells who has
+//! mail. The log plus the newest snapshot is the truth; tables are a cache of it.
+//! This crate is the only one that names the storage engines and the Raft library's types.
+
+pub mod command;
+pub mod raft;
+pub mod store;
+pub mod table;
+
+pub use command::{Body, Sealed, UserKey};
+pub use store::{Confirmed, ReadError, Store, StoreConfig, WriteError};

@@ -1,0 +1,51 @@
+//! Tables of a group: the key-value seam, and the transaction that commands apply to.
+
+pub mod memory;
+mod txn;
+
+pub use txn::Txn;
+
+/// Changes to one table, carried out whole or not at all. `None` deletes.
+pub type Changes = std::collections::BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// Rows in key order.
+pub type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Why a table could not be read or written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TableError {
+    /// The engine failed (disk full, I/O error, damage).
+    #[error("tables: {0}")]
+    Engine(String),
+    /// A row is not what its key says.
+    #[error("tables: {what}")]
+    Corrupt {
+        /// What was found.
+        what: String,
+    },
+}
+
+/// One table: what a storage engine must offer. Calls may block on the disk.
+pub trait Kv: Send + Sync + 'static {
+    /// The value of a key.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, TableError>;
+    /// Up to `limit` rows with `from <= key < to`, in key order.
+    fn range(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Rows, TableError>;
+    /// Carries out all changes or none. Need not be durable on return: log and snapshot are.
+    fn write(&self, changes: &Changes) -> Result<(), TableError>;
+}
+
+/// All tables of a node: opens one per group, and can start over.
+pub trait Engine: Send + Sync + 'static {
+    /// The table of this name, created empty when absent.
+    fn open(&self, name: &str) -> Result<std::sync::Arc<dyn Kv>, TableError>;
+    /// Removes the table's content.
+    fn clear(&self, name: &str) -> Result<(), TableError>;
+    /// True when the tables may lack or garble what was written before a crash, so that they
+    /// have to be rebuilt from snapshot and log.
+    fn suspect(&self) -> bool;
+    /// Writes everything back, so that the next opening can trust the tables.
+    fn close(&self) -> Result<(), TableError>;
+    /// Bytes on disk.
+    fn bytes(&self) -> u64;
+}
