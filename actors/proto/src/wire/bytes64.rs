@@ -1,10 +1,13 @@
 //! Binary values on the JSON wire.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use base64::Engine;
+use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Bytes, written as standard base64 with padding (RFC 4648 §4).
@@ -13,17 +16,31 @@ pub struct Bytes64(pub Vec<u8>);
 
 impl Serialize for Bytes64 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&STANDARD.encode(&self.0))
+        serializer.collect_str(&Base64Display::new(&self.0, &STANDARD))
     }
 }
 
 impl<'de> Deserialize<'de> for Bytes64 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<'de, str>::deserialize(deserializer)?;
-        let bytes = STANDARD
-            .decode(text.as_bytes())
-            .map_err(|_| serde::de::Error::custom("expected standard base64 with padding"))?;
-        Ok(Self(bytes))
+        deserializer.deserialize_str(Base64Visitor)
+    }
+}
+
+/// Decodes straight from the frame's text: a 64 KiB body is never copied as text.
+struct Base64Visitor;
+
+impl Visitor<'_> for Base64Visitor {
+    type Value = Bytes64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("standard base64 with padding")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Bytes64, E> {
+        STANDARD
+            .decode(text)
+            .map(Bytes64)
+            .map_err(|_| E::custom("expected standard base64 with padding"))
     }
 }
 

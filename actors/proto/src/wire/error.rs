@@ -18,6 +18,23 @@ pub struct ErrorBody {
     pub reason: Option<super::life::DeniedReason>,
 }
 
+impl ErrorBody {
+    /// An error that is not to be repeated by itself.
+    pub fn new(code: ErrorCode, text: impl Into<String>) -> Self {
+        Self { code, text: text.into(), retry_ms: None, reason: None }
+    }
+
+    /// An error after which the same request may be tried again.
+    pub fn retry(code: ErrorCode, text: impl Into<String>, retry_ms: u64) -> Self {
+        Self { retry_ms: Some(retry_ms), ..Self::new(code, text) }
+    }
+
+    /// An attach, or an op that needs one, was denied.
+    pub fn denied(reason: super::life::DeniedReason, text: impl Into<String>) -> Self {
+        Self { reason: Some(reason), ..Self::new(ErrorCode::Denied, text) }
+    }
+}
+
 /// The closed list of error codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -1,5 +1,6 @@
 //! Media: `relay.alloc`, `relay.refresh`, `relay.free`.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use crs_types::SessionId;
@@ -27,7 +28,7 @@ pub struct Alloc {
 }
 
 /// Reply to `relay.alloc`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Leg {
     /// The leg, for `relay.refresh` and `relay.free`.
     pub leg: u64,
@@ -45,6 +46,19 @@ pub struct Leg {
     pub channel: Option<u16>,
     /// The leg ends unless refreshed or bound within this time (milliseconds).
     pub lifetime_ms: u64,
+}
+
+/// Never prints the password.
+impl fmt::Debug for Leg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leg")
+            .field("leg", &self.leg)
+            .field("kind", &self.kind)
+            .field("addresses", &self.addresses)
+            .field("ufrag", &self.ufrag)
+            .field("channel", &self.channel)
+            .finish_non_exhaustive()
+    }
 }
 
 /// An address of the relay.
