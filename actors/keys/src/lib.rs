@@ -6,6 +6,15 @@
 
 pub mod account_ca;
 pub mod cbor;
+pub mod cose;
 pub mod derive;
 pub mod identity;
+pub mod kem;
+pub mod kem_cert;
 pub mod p256;
+pub mod package;
+pub mod pool_ca;
+pub mod seal_at_rest;
+pub mod test_ca;
+pub mod trust;
+pub mod update;

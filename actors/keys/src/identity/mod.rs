@@ -107,5 +107,10 @@ pub fn claimed_account(end_entity: &CertificateDer<'_>) -> Result<AccountId, Ide
     claimed(end_entity).map(|claimed| claimed.account)
 }
 
+/// Everything a certificate claims about its user: nothing has been verified.
+pub fn unverified(end_entity: &CertificateDer<'_>) -> Result<UserIdentity, IdentityError> {
+    verify::identity_in(&verify::parse(end_entity)?)
+}
+
 #[cfg(test)]
 mod tests;

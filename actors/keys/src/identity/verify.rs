@@ -37,12 +37,12 @@ pub(crate) fn verify_chain(
     now: Timestamp,
 ) -> Result<UserIdentity, IdentityError> {
     let certificate = parse(end_entity)?;
-    let Claimed { account, uri } = claimed_in(&certificate)?;
-    let (period, generation) = key_period(&certificate)?;
+    let identity = identity_in(&certificate)?;
+    let account = &identity.account;
     p256_key(&certificate).ok_or(IdentityError::WrongKey)?;
-    within_period(&certificate, period)?;
+    within_period(&certificate, identity.period)?;
     if cas.is_empty() {
-        return Err(IdentityError::NoCa { account });
+        return Err(IdentityError::NoCa { account: account.clone() });
     }
     let anchors = cas
         .iter()
@@ -60,8 +60,8 @@ pub(crate) fn verify_chain(
             None,
             None,
         )
-        .map_err(|error| refusal(error, &account))?;
-    Ok(UserIdentity { account, uri, period, generation })
+        .map_err(|error| refusal(error, account))?;
+    Ok(identity)
 }
 
 /// Checks that a certificate can serve as an account's CA: a CA certificate with a P-256 key.
@@ -99,6 +99,14 @@ pub(super) fn claimed_in(certificate: &X509Certificate<'_>) -> Result<Claimed, I
         [_] => Err(IdentityError::San("the name is not a URI".into())),
         many => Err(IdentityError::ManySans(many.len())),
     }
+}
+
+pub(super) fn identity_in(
+    certificate: &X509Certificate<'_>,
+) -> Result<UserIdentity, IdentityError> {
+    let Claimed { account, uri } = claimed_in(certificate)?;
+    let (period, generation) = key_period(certificate)?;
+    Ok(UserIdentity { account, uri, period, generation })
 }
 
 fn key_period(
