@@ -8,6 +8,7 @@ pub mod codec;
 pub mod connection;
 pub mod delivery;
 pub mod keepalive;
+pub mod leg;
 pub mod rate;
 pub mod session;
 pub mod wire;
