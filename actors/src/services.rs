@@ -73,6 +73,11 @@ pub trait Sessions: Send + Sync {
 }
 
 /// Mailboxes (crs_actors::store). Every confirmation is durable before its future ends.
+///
+/// Implementations emit the `trace message` events of what they carried out, and tell attached
+/// devices of new items: for each committed item `ConnectionHandle::event` with
+/// `ServerEvent::MessageNew` (or `MessageAcked`) to every registration of its owner; the
+/// connection leaves out what its client has been told already.
 pub trait Mail: Send + Sync {
     /// Confirms a message. The receiver's account was resolved before. Posts of one connection to
     /// one receiver are begun in order.
@@ -87,10 +92,9 @@ pub trait Mail: Send + Sync {
     fn newest(&self, account: AccountId, uri: Uri) -> Answering<u64>;
 }
 
-/// Key updates per user (crs_actors::store, group 0).
+/// What users have been offered and have confirmed of their monthly keys (crs_actors::store).
+/// Packages come from the update file's blob (`accounts::BlobReader`).
 pub trait Updates: Send + Sync {
-    /// The user's sealed package of a period.
-    fn package(&self, account: AccountId, uri: Uri, period: Period) -> Answering<Vec<u8>>;
     /// Records durably that the user has confirmed a period's keys.
     fn confirm(&self, account: AccountId, uri: Uri, period: Period, serial: u64) -> Answering<()>;
     /// Records that periods were offered to the user; best effort.
