@@ -3,7 +3,26 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Exit;
+use crate::render::printable;
 use crate::view::{Render, Section, View};
+
+/// Names of the checks that a running node does; `doctor --pre` has its own.
+pub const NODE_CHECKS: &[&str] = &[
+    "store",
+    "quorum",
+    "disk",
+    "relay",
+    "listener",
+    "open-files",
+    "memory",
+    "clock",
+    "accounts-directory",
+    "updates-current",
+    "updates-next",
+    "certificate",
+    "notify-script",
+    "restarts",
+];
 
 /// Which checks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +120,56 @@ impl Reply {
     }
 }
 
+impl Reply {
+    /// The report for people: groups, a line for each check, cause and remedy below findings.
+    pub fn report(&self, colour: bool) -> String {
+        let mut groups: Vec<&str> = Vec::new();
+        for check in &self.checks {
+            if !groups.contains(&check.group.as_str()) {
+                groups.push(&check.group);
+            }
+        }
+        let widest = self.checks.iter().map(|c| c.name.len()).max().unwrap_or(0);
+        let mut out = String::new();
+        for group in groups {
+            out.push_str(group);
+            out.push('\n');
+            for check in self.checks.iter().filter(|check| check.group == group) {
+                out.push_str(&check.lines(widest, colour));
+            }
+        }
+        let count = |verdict| self.checks.iter().filter(|c| c.result == verdict).count();
+        let (warn, fail) = (count(Verdict::Warn), count(Verdict::Fail));
+        let sum = match (warn, fail) {
+            (0, 0) => "everything is in order".to_owned(),
+            (warn, 0) => format!("{warn} to look at"),
+            (0, fail) => format!("{fail} broken"),
+            (warn, fail) => format!("{fail} broken, {warn} to look at"),
+        };
+        out + &sum + "\n"
+    }
+}
+
+impl Check {
+    fn lines(&self, widest: usize, colour: bool) -> String {
+        let (word, code) = match self.result {
+            Verdict::Ok => ("ok  ", "32"),
+            Verdict::Warn => ("warn", "33"),
+            Verdict::Fail => ("FAIL", "31"),
+        };
+        let word = if colour { format!("\u{1b}[{code}m{word}\u{1b}[0m") } else { word.to_owned() };
+        let name = &self.name;
+        let what = printable(&self.description);
+        let mut out = format!("  {word}  {name:widest$}  {what}\n");
+        for (label, text) in [("cause", &self.cause), ("fix", &self.fix), ("see", &self.doc)] {
+            if let Some(text) = text {
+                out.push_str(&format!("        {label:5}  {}\n", printable(text)));
+            }
+        }
+        out
+    }
+}
+
 impl Render for Reply {
     fn view(&self) -> View {
         let word = match self.result {
@@ -112,5 +181,37 @@ impl Render for Reply {
             Section::text("result", "RESULT", Some(word.to_owned())),
             Section::rows("checks", "CHECKS", &self.checks),
         ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings() -> Reply {
+        let disk = Check::ok("storage", "disk", "0.5 GiB free");
+        Reply::of(vec![
+            Check::ok("node", "store", "open"),
+            disk.finding(Verdict::Fail, "nearly full", "df -h"),
+        ])
+    }
+
+    #[test]
+    fn the_worst_check_decides_and_all_are_kept() {
+        let findings = findings();
+        assert_eq!((findings.result, findings.checks.len()), (Verdict::Fail, 2));
+        assert_eq!(findings.exit(), Exit::Error);
+        assert_eq!(Reply::of(Vec::new()).exit(), Exit::Ok);
+    }
+
+    #[test]
+    fn the_report_names_cause_remedy_and_page() {
+        assert_eq!(
+            findings().report(false),
+            "node\n  ok    store  open\nstorage\n  FAIL  disk   0.5 GiB free\n        \
+             cause  nearly full\n        fix    df -h\n        \
+             see    docs/troubleshooting.md#disk\n1 broken\n"
+        );
+        assert!(findings().report(true).contains("\u{1b}[31mFAIL"));
     }
 }

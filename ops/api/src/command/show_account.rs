@@ -1,10 +1,14 @@
 //! `show account`: which process has loaded which accounts (C-202 … C-206).
 
+use crs_types::AccountId;
 use serde::{Deserialize, Serialize};
 
-/// Nothing to say.
+/// Which accounts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request {}
+pub struct Request {
+    /// Only this one; an error when it is not loaded.
+    pub account: Option<AccountId>,
+}
 
 /// One row for each module that handles client connections.
 pub type Reply = Vec<ModuleRow>;
