@@ -1,11 +1,17 @@
 //! Live trace: actors emit events into a [`TraceSink`]; `crs-cli trace` reads them.
 
 mod event;
+mod filter;
+mod hub;
+mod item;
 
 pub use event::{
     AttachEvent, AttachState, ConnectionEvent, ConnectionState, DebugEvent, MessageEvent,
     MessageState, MessageTrack, ObjectEvent, SessionEvent, StatisticsEvent, TraceEvent, TraceUser,
 };
+pub use filter::Filter;
+pub use hub::{LISTENERS_MAX, RING, Subscription, TooManyListeners, TraceHub, Traced};
+pub use item::{role, session_state};
 
 /// Where trace events go. Emitting never blocks and never fails; a slow reader loses events,
 /// which its ring counts.
