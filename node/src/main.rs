@@ -1,1 +1,53 @@
-fn main() {}
+//! `crs-node`: reads the command line and runs one of the commands.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use crs_node::cli::{Cli, Command};
+use crs_node::load::Loader;
+use crs_node::{check, config, ports};
+
+/// Wrong configuration (sysexits EX_USAGE).
+const EXIT_CONFIG: u8 = 64;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match &cli.command {
+        Some(Command::Check { output }) => run_check(&cli, *output),
+        Some(Command::Ports { output }) => run_ports(&cli, *output),
+        Some(Command::Reference) => print(&config::reference()),
+        Some(Command::Run) | None => ExitCode::FAILURE,
+    }
+}
+
+fn run_check(cli: &Cli, output: crs_node::cli::CheckOutput) -> ExitCode {
+    let checked = check::check(&Loader::new(&cli.files));
+    let code = print(&checked.render(output));
+    if checked.ok() { code } else { ExitCode::from(EXIT_CONFIG) }
+}
+
+fn run_ports(cli: &Cli, output: crs_node::cli::PortsOutput) -> ExitCode {
+    match Loader::new(&cli.files).load_or_defaults() {
+        Ok((config, defaults)) => {
+            if defaults {
+                eprintln!("there is no {}; these are the defaults", cli.files.config.display());
+            }
+            print(&ports::print(&ports::ports(&config), output))
+        }
+        Err(problems) => {
+            for problem in problems {
+                eprintln!("{problem}");
+            }
+            ExitCode::from(EXIT_CONFIG)
+        }
+    }
+}
+
+/// Standard output may be a pipe that was closed: that is no reason to panic.
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}

@@ -1,0 +1,122 @@
+//! The command line of `crs-node`.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Where the settings of the pool are unless `--config` says otherwise (C-057).
+pub const DEFAULT_CONFIG: &str = "/opt/crs/crs.conf";
+
+/// Runs one node of a rendezvous server.
+#[derive(Debug, Parser)]
+#[command(name = "crs-node", version, args_conflicts_with_subcommands = false)]
+pub struct Cli {
+    /// What to do; without it the node runs.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Files and settings.
+    #[command(flatten)]
+    pub files: Files,
+    /// How to run.
+    #[command(flatten)]
+    pub run: Run,
+}
+
+/// Commands besides running.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs the node (the same as no command)
+    Run,
+    /// Explains every problem of the configuration; opens no port, store or log
+    Check {
+        /// How to print
+        #[arg(long, value_enum, default_value_t = CheckOutput::Text)]
+        output: CheckOutput,
+    },
+    /// Prints every port, protocol, direction and purpose of the configuration
+    Ports {
+        /// How to print: for people, programs or a firewall
+        #[arg(long, value_enum, default_value_t = PortsOutput::Table)]
+        output: PortsOutput,
+    },
+    /// Prints the configuration reference as Markdown
+    #[command(hide = true)]
+    Reference,
+}
+
+/// Formats of `check`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CheckOutput {
+    /// One line for each problem
+    Text,
+    /// One JSON object
+    Json,
+}
+
+/// Formats of `ports`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PortsOutput {
+    /// For people
+    Table,
+    /// One JSON array
+    Json,
+    /// Tab-separated
+    Tsv,
+    /// An nftables ruleset
+    Nft,
+    /// ufw commands
+    Ufw,
+    /// A firewalld service definition
+    Firewalld,
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone, Args)]
+pub struct Files {
+    /// Settings of the pool
+    #[arg(long, global = true, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub config: PathBuf,
+    /// Settings of this node [default: crs-local.conf beside --config]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub local_config: Option<PathBuf>,
+    /// Limits of the media relay [default: crs-relay.conf beside --config]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub relay_config: Option<PathBuf>,
+    /// Data folder, in place of the configured one
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub data: Option<PathBuf>,
+    /// One directive of crs-local.conf, in place of the file's; may be repeated
+    #[arg(long = "set", global = true, value_name = "DIRECTIVE")]
+    pub set: Vec<String>,
+    /// Unknown directives are warnings
+    #[arg(long, global = true)]
+    pub lenient: bool,
+}
+
+/// How to run.
+#[derive(Debug, Clone, Args)]
+pub struct Run {
+    /// Runs for trying out: on loopback, with generated keys and files in ./crs-dev (or --data)
+    #[arg(long)]
+    pub dev: bool,
+    /// Loopback address for --dev
+    #[arg(long, value_name = "IP", requires = "dev")]
+    pub bind: Option<IpAddr>,
+    /// First of the ports for --dev; without it free ones are taken
+    #[arg(long, value_name = "PORT", requires = "dev")]
+    pub port_base: Option<u16>,
+    /// Moves the clock, for tests
+    #[arg(
+        long,
+        hide = true,
+        global = true,
+        default_value_t = 0,
+        allow_negative_numbers = true,
+        env = "CRS_CLOCK_OFFSET_MS"
+    )]
+    pub clock_offset_ms: i64,
+    /// Prints one JSON line with the addresses once the node serves
+    #[arg(long, hide = true, global = true)]
+    pub ready_json: bool,
+}

@@ -1,0 +1,10 @@
+//! The node's program: configuration, commands, and the composition root. A library, so that
+//! tests and fuzzers reach its parts; the binary is one small function.
+
+pub mod check;
+pub mod cli;
+pub mod config;
+pub mod folder;
+pub mod load;
+pub mod ports;
+pub mod process;
