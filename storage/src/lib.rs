@@ -8,6 +8,8 @@ pub mod command;
 pub mod raft;
 pub mod store;
 pub mod table;
+pub mod testing;
+pub mod wal;
 
 pub use command::{Body, Sealed, UserKey};
 pub use store::{Confirmed, ReadError, Store, StoreConfig, WriteError};
