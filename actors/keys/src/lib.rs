@@ -5,9 +5,12 @@
 //! docs/protocol-e2e.md.
 
 pub mod account_ca;
+pub mod bundle;
+pub mod call;
 pub mod cbor;
 pub mod cose;
 pub mod derive;
+pub mod envelope;
 pub mod identity;
 pub mod kem;
 pub mod kem_cert;
@@ -15,6 +18,7 @@ pub mod p256;
 pub mod package;
 pub mod pool_ca;
 pub mod seal_at_rest;
+pub mod srtp;
 pub mod test_ca;
 pub mod trust;
 pub mod update;
