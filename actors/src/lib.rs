@@ -12,6 +12,7 @@ pub mod directory;
 pub mod handle;
 pub mod metrics;
 pub mod services;
+pub mod session;
 pub mod settings;
 pub mod supervisor;
 pub mod trace;

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crs_types::Rng;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// Length of a user name in bytes.
-pub const UFRAG_LENGTH: usize = 16;
+/// Length of a user name in bytes (144 random bits).
+pub const UFRAG_LENGTH: usize = 24;
 /// Length of a password in bytes (the HMAC key; 192 random bits).
 pub const PASSWORD_LENGTH: usize = 32;
 
@@ -28,10 +28,10 @@ pub struct CredentialsError;
 impl LegCredentials {
     /// Fresh random credentials.
     pub fn generate(rng: &mut dyn Rng) -> Self {
-        let mut random = [0u8; 36];
+        let mut random = [0u8; 42];
         rng.fill(&mut random);
         let mut text = [0u8; UFRAG_LENGTH + PASSWORD_LENGTH];
-        // 36 bytes are exactly 48 characters; a shorter result would leave zeros, not panic.
+        // 42 bytes are exactly 56 characters; a shorter result would leave zeros, not panic.
         let _ = URL_SAFE_NO_PAD.encode_slice(random, &mut text);
         random.zeroize();
         let mut credentials = Self { ufrag: [0; UFRAG_LENGTH], password: [0; PASSWORD_LENGTH] };

@@ -262,8 +262,8 @@ impl StunPacket {
         packet
     }
 
-    /// The largest packet, a response to an IPv6 address with SHA-256 and FINGERPRINT, has 88
-    /// bytes; all values have lengths that are multiples of four.
+    /// The largest packets, a request with SHA-256 and FINGERPRINT and a response to an IPv6
+    /// address, have 92 and 88 bytes; all values have lengths that are multiples of four.
     fn push(&mut self, bytes: &[u8]) {
         let from = usize::from(self.length);
         self.bytes[from..from + bytes.len()].copy_from_slice(bytes);

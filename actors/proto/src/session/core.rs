@@ -133,6 +133,7 @@ impl Session {
                 self.on_relay_ready(config, caller, callee, now, &mut effects);
             }
             Input::RelayFailed(failure) => self.on_relay_failed(failure, &mut effects),
+            Input::RelayLost => self.on_relay_lost(),
             Input::Media(report) => self.on_media(config, report, now, &mut effects),
             Input::End { reason, detail } => {
                 self.hang_up(config, reason, Who::Crs, detail, None, now, &mut effects);
@@ -255,7 +256,7 @@ impl Session {
                 self.on_hangup(config, party, tag, (reason, detail), now, effects);
             }
             CallRequest::Alloc => self.on_alloc(party, tag, effects),
-            CallRequest::Refresh(leg) => effects.push(self.on_refresh(party, tag, leg)),
+            CallRequest::Refresh(leg) => self.on_refresh(party, tag, leg, effects),
             CallRequest::Free(leg) => self.on_free(party, tag, leg, effects),
             CallRequest::View => effects.push(self.state_reply(party, tag)),
         }

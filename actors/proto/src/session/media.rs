@@ -75,15 +75,23 @@ impl Session {
         }
     }
 
-    pub(super) fn on_refresh(&self, party: Party, tag: ReplyTag, leg: u64) -> Effect {
+    pub(super) fn on_refresh(
+        &self,
+        party: Party,
+        tag: ReplyTag,
+        leg: u64,
+        effects: &mut Vec<Effect>,
+    ) {
         match &self.relay {
             Relay::Ready(ready)
                 if ready.leg(party.side()).leg == leg && self.may_have_media(party) =>
             {
-                Effect::Reply { tag, result: Ok(CallReply::Done) }
+                let leg = ready.leg(party.side()).clone();
+                effects.push(Effect::RefreshRelay);
+                effects.push(Effect::Reply { tag, result: Ok(CallReply::Leg(leg)) });
             }
             Relay::None | Relay::Pending { .. } | Relay::Ready(_) => {
-                refused(tag, ErrorCode::Gone, "no such leg of yours")
+                effects.push(refused(tag, ErrorCode::Gone, "no such leg of yours"));
             }
         }
     }
@@ -182,6 +190,13 @@ impl Session {
                 self.hang_up(config, reason, Who::Crs, Some(word), None, now, effects);
             }
             None => *media_check = Some(last.plus(config.media_silence)),
+        }
+    }
+
+    /// The relay has dropped the legs by itself; the parties may ask for new ones.
+    pub(super) fn on_relay_lost(&mut self) {
+        if matches!(self.relay, Relay::Ready(_)) {
+            self.free_relay(&mut Vec::new());
         }
     }
 

@@ -179,6 +179,8 @@ pub enum Input {
     },
     /// The relay could not make them.
     RelayFailed(RelayFailure),
+    /// The relay has dropped the legs by itself.
+    RelayLost,
     /// The answer to [`Effect::QueryMedia`].
     Media(MediaReport),
     /// The operator or the node ends it.
@@ -238,6 +240,8 @@ pub enum Effect {
     },
     /// Make a relay of two legs; answer with `RelayReady` or `RelayFailed`.
     AllocRelay(RelayKind),
+    /// Keep unbound legs alive.
+    RefreshRelay,
     /// Free the relay.
     FreeRelay,
     /// Ask the relay what it has seen; answer with `Media`.

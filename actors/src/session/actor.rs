@@ -1,0 +1,419 @@
+//! The actor of one session: feeds the core, carries out its effects.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crs_proto::connection::Now;
+use crs_proto::session::{
+    CallReply, CallRequest, Callee, DetailWord, Effect, Endpoint, Input, MediaReport, RelayFailure,
+    ReplyTag, Session, SessionConfig, Summary,
+};
+use crs_proto::wire::ErrorBody;
+use crs_proto::wire::call::{CallState, HangupReason, Invite};
+use crs_proto::wire::relay::RelayKind;
+use crs_types::{AllocationId, ConnectionId, SessionId};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::task::AbortHandle;
+
+use super::media::{Allocated, MediaRelay};
+use super::metrics::SessionMetrics;
+use super::table::SessionTable;
+use crate::connection::{ConnectionHandle, ServerEvent};
+use crate::context::NodeContext;
+use crate::handle::{Bounded, Gate, Handle, Reply};
+use crate::services::{Party, SessionReply};
+use crate::trace::{SessionEvent, TraceEvent};
+
+/// Messages that may wait for one session; more are refused with `unavailable`.
+pub const SESSION_QUEUE: u32 = 256;
+/// Unbound legs are kept alive this often, while the session's own timers run.
+const REFRESH: Duration = Duration::from_secs(20);
+
+/// Messages to a session's actor.
+#[derive(Debug)]
+pub enum SessionMsg {
+    /// The first invite.
+    Start {
+        /// The caller.
+        from: Party,
+        /// The invite.
+        invite: Invite,
+        /// What its URI resolved to.
+        callee: Callee,
+        /// Connections of the callee's devices.
+        devices: Vec<ConnectionHandle>,
+        /// For the caller.
+        reply: Reply<Result<SessionReply, ErrorBody>>,
+    },
+    /// A request of a client.
+    Request {
+        /// Who.
+        from: Party,
+        /// What.
+        request: CallRequest,
+        /// For the client.
+        reply: Reply<Result<SessionReply, ErrorBody>>,
+    },
+    /// A device of a party has attached.
+    Attached {
+        /// The device.
+        party: Party,
+        /// It named this session.
+        resumes: bool,
+        /// The state as it sees it, when it takes part.
+        reply: Reply<Option<CallState>>,
+    },
+    /// A registration has ended.
+    Detached(Party),
+    /// The operator or the node ends it.
+    End(HangupReason, Option<DetailWord>),
+    /// The relay's answer to an allocation.
+    Allocated(Result<Allocated, RelayFailure>),
+    /// The relay's report; `None` when the allocation is gone.
+    Media(Option<MediaReport>),
+    /// A deadline may have passed.
+    Tick,
+}
+
+/// The session actor.
+#[derive(Debug)]
+pub(super) struct SessionActor;
+
+/// What a session's actor is started with.
+pub(super) struct Arguments {
+    pub(super) id: SessionId,
+    pub(super) context: Arc<NodeContext>,
+    pub(super) config: Arc<SessionConfig>,
+    pub(super) relay: Arc<dyn MediaRelay>,
+    pub(super) table: Arc<SessionTable>,
+    pub(super) metrics: SessionMetrics,
+    pub(super) gate: Arc<Gate>,
+}
+
+pub(super) struct State {
+    arguments: Arguments,
+    myself: Handle<SessionMsg>,
+    core: Option<Session>,
+    connections: BTreeMap<ConnectionId, ConnectionHandle>,
+    replies: BTreeMap<u64, Reply<Result<SessionReply, ErrorBody>>>,
+    next_tag: u64,
+    allocation: Option<AllocationId>,
+    timer: Option<AbortHandle>,
+    /// Relay work under way; ends by itself, aborted with the actor.
+    relay_task: Option<AbortHandle>,
+    counted_end: bool,
+}
+
+impl Actor for SessionActor {
+    type Msg = Bounded<SessionMsg>;
+    type State = State;
+    type Arguments = Arguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        arguments: Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        let myself = Handle::new(myself, Arc::clone(&arguments.gate));
+        Ok(State {
+            arguments,
+            myself,
+            core: None,
+            connections: BTreeMap::new(),
+            replies: BTreeMap::new(),
+            next_tag: 0,
+            allocation: None,
+            timer: None,
+            relay_task: None,
+            counted_end: false,
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        if state.take(message.take()) {
+            myself.stop(None);
+        } else {
+            state.arm();
+        }
+        Ok(())
+    }
+
+    async fn post_stop(
+        &self,
+        _: ActorRef<Self::Msg>,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        // A no-op unless the node stops before the session has ended.
+        let end =
+            Input::End { reason: HangupReason::Shutdown, detail: Some(DetailWord::NodeDrain) };
+        state.feed(end);
+        Ok(())
+    }
+}
+
+/// Also when the actor was killed: the table and the relay must not keep what is gone.
+impl Drop for State {
+    fn drop(&mut self) {
+        let actor = self.myself.actor().get_id();
+        self.arguments.table.remove(self.arguments.id, actor);
+        if let Some(id) = self.allocation.take() {
+            self.arguments.relay.free(id);
+        }
+        for task in [self.timer.take(), self.relay_task.take()].into_iter().flatten() {
+            task.abort();
+        }
+        if self.core.is_some() && !self.counted_end {
+            self.arguments.metrics.active.decrement(1.0);
+        }
+    }
+}
+
+impl State {
+    /// True when the session is over and forgotten.
+    fn take(&mut self, message: SessionMsg) -> bool {
+        match message {
+            SessionMsg::Start { from, invite, callee, devices, reply } => {
+                self.start(&from, invite, callee, devices, reply)
+            }
+            SessionMsg::Request { from, request, reply } => {
+                let tag = self.tag(reply);
+                let from = self.meet(&from);
+                self.feed(Input::Request { from, tag, request })
+            }
+            SessionMsg::Attached { party, resumes, reply } => self.attached(&party, resumes, reply),
+            SessionMsg::Detached(party) => {
+                let device = endpoint(&party);
+                self.connections.remove(&device.connection);
+                self.feed(Input::Lost { device })
+            }
+            SessionMsg::End(reason, detail) => self.feed(Input::End { reason, detail }),
+            SessionMsg::Allocated(result) => self.allocated(result),
+            SessionMsg::Media(Some(report)) => self.feed(Input::Media(report)),
+            SessionMsg::Media(None) => {
+                self.allocation = None;
+                self.feed(Input::RelayLost)
+            }
+            SessionMsg::Tick => {
+                if let Some(id) = self.allocation {
+                    self.arguments.relay.refresh(id);
+                }
+                self.feed(Input::Tick)
+            }
+        }
+    }
+
+    fn start(
+        &mut self,
+        from: &Party,
+        invite: Invite,
+        callee: Callee,
+        devices: Vec<ConnectionHandle>,
+        reply: Reply<Result<SessionReply, ErrorBody>>,
+    ) -> bool {
+        let tag = self.tag(reply);
+        let caller = self.meet(from);
+        self.connections.extend(devices.into_iter().map(|handle| (handle.id(), handle)));
+        let config = Arc::clone(&self.arguments.config);
+        let (core, effects) = Session::start(&config, &caller, tag, invite, callee, self.now());
+        self.core = Some(core);
+        self.arguments.metrics.started.increment(1);
+        self.arguments.metrics.active.increment(1.0);
+        self.run(effects)
+    }
+
+    /// The device learns of a call that rings by its attach reply, not by an event besides.
+    fn attached(
+        &mut self,
+        party: &Party,
+        resumes: bool,
+        reply: Reply<Option<CallState>>,
+    ) -> bool {
+        let device = self.meet(party);
+        let connection = device.connection;
+        let Some(mut effects) = self.input(Input::Attached { device: device.clone(), resumes })
+        else {
+            return false;
+        };
+        let all = effects.len();
+        effects.retain(
+            |effect| !matches!(effect, Effect::Notify { to, .. } if *to == connection),
+        );
+        let rings = effects.len() < all;
+        let view = self.core.as_ref().and_then(|core| core.view_for(&device));
+        let over = self.run(effects);
+        reply.send(view.filter(|_| resumes || rings));
+        over
+    }
+
+    fn allocated(&mut self, result: Result<Allocated, RelayFailure>) -> bool {
+        match result {
+            Ok(Allocated { id, caller, callee }) => {
+                self.allocation = Some(id);
+                self.arguments.table.set_legs(self.arguments.id, [caller.leg, callee.leg]);
+                self.feed(Input::RelayReady { caller, callee })
+            }
+            Err(failure) => self.feed(Input::RelayFailed(failure)),
+        }
+    }
+
+    fn feed(&mut self, input: Input) -> bool {
+        match self.input(input) {
+            Some(effects) => self.run(effects),
+            None => false,
+        }
+    }
+
+    fn input(&mut self, input: Input) -> Option<Vec<Effect>> {
+        let now = self.now();
+        let core = self.core.as_mut()?;
+        Some(core.handle(&self.arguments.config, input, now))
+    }
+
+    fn run(&mut self, effects: Vec<Effect>) -> bool {
+        let mut over = false;
+        for effect in effects {
+            match effect {
+                Effect::Reply { tag, result } => {
+                    if let Some(reply) = self.replies.remove(&tag.0) {
+                        reply.send(result.map(answer));
+                    }
+                }
+                Effect::Notify { to, state } => {
+                    // A refusal cuts the connection; the client resumes and is told anew.
+                    if let Some(connection) = self.connections.get(&to) {
+                        let _ = connection.event(ServerEvent::CallState(state));
+                    }
+                }
+                Effect::AllocRelay(kind) => self.allocate(kind),
+                Effect::RefreshRelay => {
+                    if let Some(id) = self.allocation {
+                        self.arguments.relay.refresh(id);
+                    }
+                }
+                Effect::FreeRelay => {
+                    if let Some(id) = self.allocation.take() {
+                        self.arguments.relay.free(id);
+                    }
+                }
+                Effect::QueryMedia => self.query_media(),
+                Effect::Changed(summary) => self.changed(summary),
+                Effect::Expired => over = true,
+            }
+        }
+        over
+    }
+
+    fn allocate(&mut self, kind: RelayKind) {
+        let made = self.arguments.relay.allocate(kind, self.arguments.id);
+        let relay = Arc::clone(&self.arguments.relay);
+        let myself = self.myself.clone();
+        // Not aborted with the actor: legs that come too late have to be freed.
+        tokio::spawn(async move {
+            let result = made.await;
+            let id = result.as_ref().ok().map(|allocated| allocated.id);
+            if let (Err(_), Some(id)) = (myself.try_cast(SessionMsg::Allocated(result)), id) {
+                relay.free(id);
+            }
+        });
+    }
+
+    fn query_media(&mut self) {
+        let Some(id) = self.allocation else { return };
+        let report = self.arguments.relay.report(id);
+        let myself = self.myself.clone();
+        let task = tokio::spawn(async move {
+            let report = report.await;
+            // Refused: the core asks again.
+            let _ = myself.try_cast(SessionMsg::Media(report));
+        });
+        if let Some(older) = self.relay_task.replace(task.abort_handle()) {
+            older.abort();
+        }
+    }
+
+    fn changed(&mut self, summary: Summary) {
+        if let Some(end) = &summary.end
+            && !self.counted_end
+        {
+            self.counted_end = true;
+            self.arguments.metrics.active.decrement(1.0);
+            (self.arguments.metrics.ended)(end);
+        }
+        if self.arguments.context.trace.enabled() {
+            self.arguments.context.trace.emit(TraceEvent::Session(self.traced(&summary)));
+        }
+        self.arguments.table.update(summary);
+    }
+
+    fn traced(&self, summary: &Summary) -> SessionEvent {
+        SessionEvent {
+            time: self.arguments.context.clock.now(),
+            caller: summary.parties.caller.clone(),
+            callee: summary.parties.callee.clone(),
+            state: summary.state,
+            end: summary.end.map(|end| (end.reason, end.who)),
+            stage: summary.end.map(|end| end.stage),
+            detail: summary.end.and_then(|end| end.detail).map(|word| word.as_str().to_owned()),
+            account: summary.parties.caller_account.clone(),
+            session: summary.id,
+        }
+    }
+
+    /// Sets the one timer to the core's next deadline.
+    fn arm(&mut self) {
+        if let Some(timer) = self.timer.take() {
+            timer.abort();
+        }
+        let Some(core) = &self.core else { return };
+        let now = self.now();
+        let refresh = self.allocation.map(|_| REFRESH);
+        let due = core.next_deadline(&self.arguments.config).map(|at| at.since(now.mono));
+        let Some(wait) = due.into_iter().chain(refresh).min() else { return };
+        let myself = self.myself.clone();
+        let timer = tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            // Refused by a full queue: whatever is handled next sets the timer again.
+            let _ = myself.try_cast(SessionMsg::Tick);
+        });
+        self.timer = Some(timer.abort_handle());
+    }
+
+    fn tag(&mut self, reply: Reply<Result<SessionReply, ErrorBody>>) -> ReplyTag {
+        self.next_tag += 1;
+        self.replies.insert(self.next_tag, reply);
+        ReplyTag(self.next_tag)
+    }
+
+    fn meet(&mut self, party: &Party) -> Endpoint {
+        self.connections.insert(party.connection.id(), party.connection.clone());
+        endpoint(party)
+    }
+
+    fn now(&self) -> Now {
+        let clock = &self.arguments.context.clock;
+        Now { mono: clock.mono(), wall: clock.now() }
+    }
+}
+
+fn endpoint(party: &Party) -> Endpoint {
+    Endpoint {
+        account: party.account.clone(),
+        uri: party.uri.clone(),
+        device: party.device.clone(),
+        connection: party.connection.id(),
+    }
+}
+
+fn answer(reply: CallReply) -> SessionReply {
+    match reply {
+        CallReply::State(state) => SessionReply::State(state),
+        CallReply::Leg(leg) => SessionReply::Leg(leg),
+        CallReply::Done => SessionReply::Freed,
+    }
+}
