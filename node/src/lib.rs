@@ -4,7 +4,10 @@
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod dev;
 pub mod folder;
 pub mod load;
 pub mod ports;
 pub mod process;
+pub mod signals;
+pub mod systemd;

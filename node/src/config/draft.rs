@@ -18,6 +18,9 @@ use super::types::{
     PushConfig, SourceKind, Sources,
 };
 
+/// Longest path of a Unix socket in bytes (unix(7): 108 with the end mark).
+const SOCKET_PATH_MAX: usize = 107;
+
 /// A configuration under construction.
 #[derive(Default)]
 pub(super) struct Draft {
@@ -27,6 +30,7 @@ pub(super) struct Draft {
     pub(super) iw_listen_port: Option<u16>,
     pub(super) server_names: Vec<String>,
     pub(super) mailbox_groups: Option<u16>,
+    pub(super) development: bool,
     pub(super) addr_map: Vec<AddrMap>,
     pub(super) push: PushConfig,
     pub(super) settings: Settings,
@@ -84,6 +88,8 @@ impl Draft {
         let own_ip =
             hosts.iter().find(|host| Some(&host.name) == name.as_ref()).and_then(|host| host.ip);
         let listen = self.listen();
+        self.check_loopback(&listen, &files, problems);
+        self.check_socket_path(&files, problems);
         let media_addresses = self.media_addresses(&listen, own_ip, &files, problems);
         let relay = self.relay(&listen, &files, problems);
         self.settings.log_filter = self.log_level.unwrap_or(LogLevel::Info).to_string();
@@ -100,6 +106,7 @@ impl Draft {
                 iw_listen_port: self.iw_listen_port.unwrap_or(IW_PORT),
                 addr_map: self.addr_map,
                 server_names: self.server_names,
+                development: self.development,
                 mailbox_groups: self.mailbox_groups.unwrap_or(crs_types::limits::MAILBOX_GROUPS),
             },
             push: self.push,
@@ -170,6 +177,28 @@ impl Draft {
             pool: self.pool_listen.unwrap_or_else(|| any(POOL_PORT)),
             bulk: self.bulk_listen.unwrap_or_else(|| any(BULK_PORT)),
             iw: self.iw_listen.unwrap_or_else(|| any(self.iw_listen_port.unwrap_or(IW_PORT))),
+        }
+    }
+
+    /// Keys made by `--dev` never meet a public address.
+    fn check_loopback(&self, listen: &Listen, files: &Files, problems: &mut Problems) {
+        let one = [listen.client, listen.pool, listen.bulk, listen.iw];
+        let all = one.iter().chain(&listen.media).chain(listen.metrics.iter());
+        for addr in all.filter(|addr| self.development && !addr.ip().is_loopback()) {
+            let text = "expected loopback addresses only, because crs.conf was made by --dev";
+            let problem = missing(&files.local, text);
+            problems.push(super::Problem { got: Some(addr.to_string()), ..problem });
+        }
+    }
+
+    /// The kernel takes 107 bytes.
+    fn check_socket_path(&self, files: &Files, problems: &mut Problems) {
+        let length = self.admin_socket.as_ref().map_or(0, |path| path.as_os_str().len());
+        if length > SOCKET_PATH_MAX {
+            let text = format!(
+                "expected an admin-socket of at most {SOCKET_PATH_MAX} bytes, got {length}"
+            );
+            problems.push(missing(&files.local, text));
         }
     }
 

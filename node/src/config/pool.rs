@@ -69,6 +69,19 @@ pub(super) const DIRECTIVES: &[Directive] = &[
                 first initialised. (Extension.)",
         parse: mailbox_groups,
     },
+    Directive {
+        name: "development",
+        usage: "",
+        scope: Scope::Pool,
+        repeats: Repeats::Once,
+        reload: false,
+        about: "Marks a pool made by `crs-node --dev`: its nodes refuse to listen on anything but loopback. \
+                (Extension.)",
+        parse: |draft, args| {
+            draft.development = true;
+            args.end()
+        },
+    },
 ];
 
 fn key(draft: &mut Draft, mut args: Args<'_>) -> Result<(), Wrong> {

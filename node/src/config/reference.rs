@@ -19,7 +19,8 @@ pub fn reference() -> String {
 }
 
 fn entry(directive: &Directive) -> String {
-    let blank = if directive.usage.starts_with('=') { "" } else { " " };
+    let joined = directive.usage.is_empty() || directive.usage.starts_with('=');
+    let blank = if joined { "" } else { " " };
     let mut notes = Vec::new();
     if directive.repeats == Repeats::Many {
         notes.push("may be repeated");

@@ -100,6 +100,8 @@ pub struct PoolConfig {
     pub server_names: Vec<String>,
     /// Mailbox groups of a new pool.
     pub mailbox_groups: u16,
+    /// Made by `--dev`: loopback only.
+    pub development: bool,
 }
 
 /// A pool key.
