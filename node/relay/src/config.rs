@@ -9,7 +9,7 @@ pub const ADDRESSES_MAX: usize = 4;
 /// Most pinned threads.
 pub const THREADS_MAX: usize = 32;
 /// Default capacity of the leg tables.
-pub const LEGS_DEFAULT: usize = 32_768;
+pub const LEGS_DEFAULT: usize = 16_384;
 /// Default cap of one leg: packets per second.
 pub const LEG_PACKETS_PER_SECOND: u32 = 2_000;
 /// Default cap of one leg: bytes of UDP payload per second.

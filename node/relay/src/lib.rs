@@ -6,16 +6,25 @@
 //! Media never leaves the threads: a packet is received, looked up and sent on by the thread whose
 //! socket the kernel hashed its client to.
 
+pub mod allocation;
+mod bucket;
+mod cells;
 pub mod config;
 pub mod counters;
 pub mod event;
 pub mod kind;
+mod message;
+mod plane;
+mod records;
 pub mod relay;
+mod table;
+mod thread;
+mod wheel;
 
+pub use allocation::{AllocateError, AllocationInfo, LegInfo, NewAllocation, NewLeg, StartError};
 pub use config::{LegRate, RelayConfig, RelayLimits};
 pub use counters::{LegCounters, RelayCounters, TypeCounters};
 pub use event::{LegAddress, RelayEvent};
 pub use kind::{RelayType, TwoLegKind};
-pub use relay::{
-    AllocateError, AllocationInfo, LEG_LIFETIME, NewAllocation, NewLeg, SILENCE, StartError,
-};
+pub use relay::{LEG_LIFETIME, Relay, SILENCE};
+pub use thread::Notify;

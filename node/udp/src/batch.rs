@@ -185,8 +185,8 @@ impl Batch {
         }
     }
 
-    /// Forgets the last round and makes the used headers ready for the kernel again.
-    fn begin(&mut self) {
+    /// Begins a new round without receiving: for packets made here when nothing came in.
+    pub fn begin(&mut self) {
         let control_length = if self.join { size_of::<Control>() } else { 0 };
         for header in &mut self.headers.slice_mut()[..self.filled] {
             header.msg_hdr.msg_namelen = RAW_ADDR_LEN;
