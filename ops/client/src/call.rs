@@ -1,0 +1,378 @@
+//! A call from end to end: offer and answer, relay leg, media, hangup.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crs_keys::call as keys;
+use crs_keys::srtp::Profile;
+use crs_proto::codec::Op;
+use crs_proto::wire::Bytes64;
+use crs_proto::wire::call::{Answer, CallState, HangupReason, Invite, SessionState, Who};
+use crs_proto::wire::relay::{Alloc, Free, Leg as WireLeg, RelayKind};
+use crs_types::{Mono, OsRng, Rng, SessionId, Uri};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::client::Client;
+use crate::client::command::Command;
+use crate::crypto::crypto;
+use crate::error::ClientError;
+use crate::identity::Identity;
+use crate::media::description::{AudioStream, Description};
+use crate::media::leg::Leg;
+use crate::media::rtp::Sender;
+use crate::media::stream::{self, Outcome, Plan};
+use crate::media::wav::Audio;
+use crate::media::{Codec, MediaStats};
+use crate::options::{CallMedia, CallReport};
+
+/// States of one call that may wait.
+const STATES_MAX: usize = 32;
+/// The server ends an unanswered call sooner; this is for a server that is gone.
+const ANSWER_WITHIN: Duration = Duration::from_secs(150);
+/// Pause before a call request is repeated after a lost connection (it is idempotent).
+const REPEAT_AFTER: Duration = Duration::from_millis(300);
+const REPEATS: usize = 40;
+
+/// What this side plays and how it announces that.
+struct Local {
+    sender: Sender,
+    play: Option<Audio>,
+    expect: Option<Audio>,
+    codec: Codec,
+}
+
+/// Places a call.
+pub(crate) async fn place(
+    client: &Client,
+    to: &Uri,
+    media: CallMedia,
+) -> Result<CallReport, ClientError> {
+    let local = Local::new(&media).await?;
+    let found = client.lookup(to).await?;
+    let identity = identity(client).await?;
+    let clock = client.options().clock.clone();
+    let now = clock.now();
+    let mut random = [0; 10];
+    OsRng.fill(&mut random);
+    let session = SessionId::from_parts(now, random);
+    let route = keys::CallRoute {
+        session,
+        from_account: identity.account.clone(),
+        from: identity.uri.clone(),
+        to: found.uri.clone(),
+    };
+    let own = identity.signing_keys(now)?;
+    let description = local.description().encode();
+    let offer = keys::offer(route, &description, &Profile::ALL, &own, &mut OsRng, now)
+        .map_err(crypto("the offer"))?;
+    let mut call = Call::watch(client, session, to.clone(), true).await?;
+    let invite = Invite {
+        session,
+        to: found.uri.clone(),
+        offer: Bytes64(offer.offer.clone()),
+        media: RelayKind::Rtp,
+    };
+    let started = clock.mono();
+    let state = call.repeat::<CallState>(Op::Invite(invite)).await?;
+    if over(&state) {
+        return call.finish_unanswered(&state, started).await;
+    }
+    let leg = call.leg().await?;
+    let talk = match call.wait_for_talk(state).await? {
+        Ok(talk) => talk,
+        Err(ended) => return call.finish_unanswered(&ended, started).await,
+    };
+    let setup = clock.mono().since(started);
+    let answer = talk.answer.unwrap_or_default();
+    let trust = identity.keys_trust();
+    let opened = offer.open_answer(&answer.0, &found.account, &trust, clock.now());
+    let answered = match opened {
+        Ok(answered) => answered,
+        Err(error) => return Err(call.abandon(HangupReason::Error, error.to_string()).await),
+    };
+    let remote = match Description::parse(&answered.media) {
+        Ok(remote) if remote.takes(local.codec) => remote,
+        Ok(_) => {
+            let why = "the other side cannot take this format".to_owned();
+            return Err(call.abandon(HangupReason::Incompatible, why).await);
+        }
+        Err(error) => {
+            return Err(call.abandon(HangupReason::Incompatible, error.to_string()).await);
+        }
+    };
+    let (send_key, receive_key) = (answered.keys.caller, answered.keys.callee);
+    let plan = local.plan(true, remote, send_key, receive_key, media.duration);
+    let outcome = stream::run(&leg, plan, &mut call.states, &*clock).await?;
+    call.finish(outcome, setup, media.record).await
+}
+
+/// Answers a call that rings here.
+pub(crate) async fn answer(
+    client: &Client,
+    session: SessionId,
+    media: CallMedia,
+) -> Result<CallReport, ClientError> {
+    let (reply, ringing) = oneshot::channel();
+    client.submit(Command::Ringing { session, reply }).await?;
+    let state = ringing.await.map_err(|_| ClientError::Closed)??;
+    let identity = identity(client).await?;
+    let clock = client.options().clock.clone();
+    let now = clock.now();
+    let mut call = Call::watch(client, session, state.from.clone(), false).await?;
+    let route = keys::CallRoute {
+        session,
+        from_account: state.from_account.clone(),
+        from: state.from.clone(),
+        to: identity.uri.clone(),
+    };
+    let bytes = state.offer.clone().unwrap_or_default();
+    let offer = match keys::open_offer(&bytes.0, &route, &identity.keys_trust(), now) {
+        Ok(offer) => offer,
+        Err(error) => return Err(call.abandon(HangupReason::Error, error.to_string()).await),
+    };
+    let prepared = Local::new(&media).await.and_then(|local| {
+        let form = |e: &dyn std::fmt::Display| ClientError::Media(e.to_string());
+        let remote = Description::parse(&offer.media).map_err(|e| form(&e))?;
+        remote.codec().map_err(|e| form(&e))?;
+        let takes = remote.takes(local.codec);
+        let why = "the other side cannot take this format".to_owned();
+        takes.then_some((local, remote)).ok_or(ClientError::Media(why))
+    });
+    let (local, remote) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            return Err(call.abandon(HangupReason::Incompatible, error.to_string()).await);
+        }
+    };
+    let own = identity.signing_keys(now)?;
+    let description = local.description().encode();
+    let (answer, call_keys) =
+        keys::answer(&offer, &description, &Profile::ALL, &own, &mut OsRng, now)
+            .map_err(crypto("the answer"))?;
+    // The leg is bound before the answer, so that the caller's first packets find it.
+    let leg = call.leg().await?;
+    let started = clock.mono();
+    let answer = Answer { session, answer: Bytes64(answer) };
+    let state = call.repeat::<CallState>(Op::Answer(answer)).await?;
+    if over(&state) {
+        return call.finish_unanswered(&state, started).await;
+    }
+    let (send_key, receive_key) = (call_keys.callee, call_keys.caller);
+    let plan = local.plan(false, remote, send_key, receive_key, media.duration);
+    let setup = clock.mono().since(started);
+    let outcome = stream::run(&leg, plan, &mut call.states, &*clock).await?;
+    call.finish(outcome, setup, media.record).await
+}
+
+impl Local {
+    async fn new(media: &CallMedia) -> Result<Self, ClientError> {
+        let play = read(media.play.clone()).await?;
+        let expect = read(media.expect.clone()).await?;
+        let codec = play.as_ref().map_or(Codec::Mulaw, |audio| audio.codec);
+        Ok(Self { sender: Sender::new(codec, &mut OsRng), play, expect, codec })
+    }
+
+    fn description(&self) -> Description {
+        let size = self.codec.packet_bytes();
+        let packets = self.play.as_ref().map(|audio| audio.payload.len().div_ceil(size) as u64);
+        let audio = AudioStream {
+            send: self.codec.payload_type(),
+            receive: Codec::ALL.iter().map(|codec| codec.payload_type()).collect(),
+            ssrc: self.sender.ssrc(),
+            seq: self.sender.sequence(),
+            packets,
+        };
+        Description { v: 1, audio }
+    }
+
+    fn plan(
+        self,
+        caller: bool,
+        remote: Description,
+        send_key: crs_keys::srtp::MasterKey,
+        receive_key: crs_keys::srtp::MasterKey,
+        duration: Option<Duration>,
+    ) -> Plan {
+        let Self { sender, play, expect, codec } = self;
+        Plan { caller, sender, play, codec, remote, send_key, receive_key, duration, expect }
+    }
+}
+
+async fn read(path: Option<PathBuf>) -> Result<Option<Audio>, ClientError> {
+    let Some(path) = path else { return Ok(None) };
+    let read = tokio::task::spawn_blocking(move || {
+        Audio::read(&path).map_err(|e| ClientError::Media(format!("{}: {e}", path.display())))
+    });
+    read.await.map_err(|_| ClientError::Closed)?.map(Some)
+}
+
+async fn identity(client: &Client) -> Result<Identity, ClientError> {
+    let (reply, result) = oneshot::channel();
+    client.submit(Command::Identity { reply }).await?;
+    result.await.map_err(|_| ClientError::Closed)?
+}
+
+fn over(state: &CallState) -> bool {
+    match state.state {
+        SessionState::Hangup
+        | SessionState::ResponderNotFound
+        | SessionState::ResponderNotConnected => true,
+        SessionState::Invite | SessionState::Ringing | SessionState::Talk => false,
+    }
+}
+
+/// A session that this client takes part in.
+struct Call<'a> {
+    client: &'a Client,
+    session: SessionId,
+    peer: Uri,
+    states: mpsc::Receiver<CallState>,
+    caller: bool,
+    leg: Option<u64>,
+}
+
+impl<'a> Call<'a> {
+    async fn watch(
+        client: &'a Client,
+        session: SessionId,
+        peer: Uri,
+        caller: bool,
+    ) -> Result<Self, ClientError> {
+        let (sender, states) = mpsc::channel(STATES_MAX);
+        client.submit(Command::Watch { session, states: sender }).await?;
+        Ok(Self { client, session, peer, states, caller, leg: None })
+    }
+
+    /// A call request; repeated while the connection is being made again.
+    async fn repeat<A: serde::de::DeserializeOwned>(&self, op: Op) -> Result<A, ClientError> {
+        let mut left = REPEATS;
+        loop {
+            match self.client.request(op.clone()).await {
+                Err(ClientError::Disconnected | ClientError::Timeout(_)) if left > 0 => {
+                    left -= 1;
+                    tokio::time::sleep(REPEAT_AFTER).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn leg(&mut self) -> Result<Leg, ClientError> {
+        let session = self.session;
+        let allocated = match self.repeat::<WireLeg>(Op::Alloc(Alloc { session })).await {
+            Ok(allocated) => allocated,
+            Err(error) => {
+                return Err(self.abandon(HangupReason::MediaFailed, error.to_string()).await);
+            }
+        };
+        self.leg = Some(allocated.leg);
+        match Leg::bind(&allocated).await {
+            Ok(leg) => Ok(leg),
+            Err(error) => {
+                Err(self.abandon(HangupReason::MediaFailed, error.to_string()).await)
+            }
+        }
+    }
+
+    /// `Ok` with state talk, or `Err` with the state that ended the call.
+    async fn wait_for_talk(
+        &mut self,
+        first: CallState,
+    ) -> Result<Result<CallState, CallState>, ClientError> {
+        let mut state = first;
+        loop {
+            if over(&state) {
+                return Ok(Err(state));
+            }
+            if state.state == SessionState::Talk && state.answer.is_some() {
+                return Ok(Ok(state));
+            }
+            state = match tokio::time::timeout(ANSWER_WITHIN, self.states.recv()).await {
+                Ok(Some(state)) => state,
+                Ok(None) => return Err(ClientError::Closed),
+                Err(_) => {
+                    let why = "nothing was heard of the call any more".to_owned();
+                    return Err(self.abandon(HangupReason::Cancelled, why).await);
+                }
+            };
+        }
+    }
+
+    /// Ends a call that cannot go on.
+    async fn abandon(&mut self, reason: HangupReason, why: String) -> ClientError {
+        let _ = self.client.hangup(self.session, reason).await;
+        self.release().await;
+        ClientError::Media(why)
+    }
+
+    async fn finish_unanswered(
+        mut self,
+        state: &CallState,
+        started: Mono,
+    ) -> Result<CallReport, ClientError> {
+        self.release().await;
+        let setup = self.client.options().clock.mono().since(started);
+        let reason = match state.state {
+            SessionState::ResponderNotFound | SessionState::ResponderNotConnected => {
+                HangupReason::NoAnswer
+            }
+            SessionState::Hangup
+            | SessionState::Invite
+            | SessionState::Ringing
+            | SessionState::Talk => state.reason.unwrap_or_default(),
+        };
+        Ok(CallReport {
+            session: self.session,
+            peer: self.peer.to_string(),
+            state: state.state,
+            reason,
+            who: state.who,
+            answered: false,
+            setup_ms: millis(setup),
+            first_media_ms: None,
+            talk_ms: 0,
+            media: MediaStats::default(),
+        })
+    }
+
+    async fn finish(
+        mut self,
+        outcome: Outcome,
+        setup: Duration,
+        to: Option<PathBuf>,
+    ) -> Result<CallReport, ClientError> {
+        if outcome.ended.is_none() {
+            // A server that is gone ends the call by itself.
+            let _ = self.client.hangup(self.session, HangupReason::Normal).await;
+        }
+        self.release().await;
+        if let Some(path) = to {
+            stream::record(outcome.recording, &path).await?;
+        }
+        let ended = outcome.ended.as_ref();
+        let own = if self.caller { Who::Caller } else { Who::Callee };
+        Ok(CallReport {
+            session: self.session,
+            peer: self.peer.to_string(),
+            state: SessionState::Hangup,
+            reason: ended.and_then(|state| state.reason).unwrap_or_default(),
+            who: ended.map_or(Some(own), |state| state.who),
+            answered: true,
+            setup_ms: millis(setup),
+            first_media_ms: outcome.first_media.map(millis),
+            talk_ms: millis(outcome.talk),
+            media: outcome.stats,
+        })
+    }
+
+    async fn release(&mut self) {
+        if let Some(leg) = self.leg.take() {
+            let _ = self.client.request::<serde_json::Value>(Op::Free(Free { leg })).await;
+        }
+        let _ = self.client.submit(Command::Unwatch { session: self.session }).await;
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,3 @@
+//! `crs-client`: the terminal client.
+
+fn main() {}
