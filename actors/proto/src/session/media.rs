@@ -143,9 +143,9 @@ impl Session {
     }
 
     pub(super) fn on_relay_failed(&mut self, failure: RelayFailure, effects: &mut Vec<Effect>) {
-        let Relay::Pending { waiting } = std::mem::replace(&mut self.relay, Relay::None) else {
-            return;
-        };
+        let Relay::Pending { waiting } = &mut self.relay else { return };
+        let waiting = std::mem::take(waiting);
+        self.relay = Relay::None;
         let error = match failure {
             RelayFailure::Limit => ErrorBody::new(ErrorCode::RelayLimit, "the relay is full"),
             RelayFailure::Unavailable => {

@@ -1,0 +1,323 @@
+//! The main paths, effect by effect.
+
+use std::time::Duration;
+
+use super::super::*;
+use super::rig::*;
+use crate::connection::Now;
+use crate::wire::Bytes64;
+use crate::wire::call::{HangupReason, SessionState, Stage};
+
+#[test]
+fn a_call_is_forked_rings_and_is_answered_once() {
+    let (mut rig, effects) = Rig::start(found(vec![callee(1), callee(2)], false));
+    assert_eq!(effects, ["reply invite", "= invite", "to 11 invite+offer", "to 12 invite+offer"]);
+    let rings = rig.ask(&callee(1), CallRequest::Ringing);
+    assert_eq!(rings, ["reply ringing+offer", "to 1 ringing", "= ringing"]);
+    assert_eq!(rig.ask(&callee(2), CallRequest::Ringing), ["reply ringing+offer"]);
+    assert_eq!(
+        rig.ask(&callee(2), answer("two")),
+        ["reply talk", "to 1 talk+answer", "to 11 hangup(answered-elsewhere, crs)", "= talk"]
+    );
+    assert_eq!(rig.ask(&callee(1), answer("one")), ["reply !gone"]);
+    let summary = rig.core.summary();
+    assert_eq!(summary.answered_by, Some(callee(2).device));
+    assert_eq!(
+        rig.ask(&caller(), hangup(HangupReason::Normal)),
+        ["reply hangup(normal, caller)", "to 12 hangup(normal, caller)", "= hangup"]
+    );
+    let end = rig.core.summary().end.unwrap();
+    assert_eq!((end.stage, rig.core.summary().talk_since), (Stage::AfterAnswer, summary.talk_since));
+    assert_eq!(rig.sleep(), (30, vec!["expired".into()]));
+}
+
+#[test]
+fn nobody_is_there_or_nobody_is_known() {
+    let (rig, effects) = Rig::start(Callee::NotFound);
+    assert_eq!(effects, ["reply responder-not-found", "= responder-not-found"]);
+    assert_eq!(rig.core.state(), SessionState::ResponderNotFound);
+    let (_, effects) = Rig::start(found(vec![], false));
+    assert_eq!(effects, ["reply responder-not-connected", "= responder-not-connected"]);
+    let (mut rig, effects) = Rig::start(found(vec![], true));
+    assert_eq!(effects, ["reply invite", "= invite"]);
+    let (secs, effects) = rig.sleep();
+    assert_eq!(secs, 45);
+    assert_eq!(effects, ["to 1 responder-not-connected", "= responder-not-connected"]);
+}
+
+#[test]
+fn refused_calls_say_why() {
+    for (why, expected) in [
+        (Refused::Glare, "reply hangup(busy, crs) glare"),
+        (Refused::UserSessions, "reply hangup(capacity, crs) user-sessions"),
+        (Refused::NodeSessions, "reply hangup(capacity, crs) node-sessions"),
+        (Refused::NodeDrain, "reply hangup(shutdown, crs) node-drain"),
+    ] {
+        let account = callee(1).account;
+        let (_, effects) = Rig::start(Callee::Refused { account, why });
+        assert_eq!(effects, [expected, "= hangup"]);
+    }
+}
+
+#[test]
+fn a_call_that_is_not_answered_ends_by_itself() {
+    let (secs, effects) = Rig::calling().sleep();
+    assert_eq!(secs, 20);
+    let end = |who: &str, word: &str| format!("to {who} hangup(no-answer, crs) {word}");
+    let ends = |word| [end("1", word), end("11", word), end("12", word), "= hangup".into()];
+    assert_eq!(effects, ends("invite-timeout"));
+    let (secs, effects) = Rig::ringing().sleep();
+    assert_eq!(secs, 90);
+    assert_eq!(effects, ends("ring-timeout"));
+}
+
+#[test]
+fn a_device_that_attaches_late_is_offered_the_call() {
+    let (mut rig, _) = Rig::start(found(vec![], true));
+    let late = callee(3);
+    let attached = Input::Attached { device: late.clone(), resumes: false };
+    assert_eq!(rig.feed(attached.clone()), ["to 13 invite+offer"]);
+    assert_eq!(rig.ask(&late, answer("x")), ["reply talk", "to 1 talk+answer", "= talk"]);
+    // Nobody else is offered an established call.
+    let other = Input::Attached { device: callee(4), resumes: false };
+    assert_eq!(rig.feed(other), Vec::<String>::new());
+}
+
+#[test]
+fn one_device_declines_for_all_but_is_busy_for_itself() {
+    let mut rig = Rig::ringing();
+    assert_eq!(
+        rig.ask(&callee(1), hangup(HangupReason::Normal)),
+        [
+            "reply hangup(declined, callee)",
+            "to 1 hangup(declined, callee)",
+            "to 12 hangup(declined, callee)",
+            "= hangup"
+        ]
+    );
+    let mut rig = Rig::ringing();
+    let busy = hangup(HangupReason::Busy);
+    assert_eq!(rig.ask(&callee(1), busy.clone()), ["reply hangup(busy, callee)"]);
+    assert_eq!(rig.ask(&callee(1), busy), ["reply hangup(busy, callee)"]);
+    assert_eq!(
+        rig.ask(&callee(2), hangup(HangupReason::Incompatible)),
+        ["reply hangup(incompatible, callee)", "to 1 hangup(busy, callee)", "= hangup"]
+    );
+}
+
+#[test]
+fn the_caller_cancels() {
+    let mut rig = Rig::ringing();
+    assert_eq!(
+        rig.ask(&caller(), hangup(HangupReason::Normal)),
+        [
+            "reply hangup(cancelled, caller)",
+            "to 11 hangup(cancelled, caller)",
+            "to 12 hangup(cancelled, caller)",
+            "= hangup"
+        ]
+    );
+}
+
+#[test]
+fn a_lost_party_may_come_back() {
+    for (lost, back, who) in [
+        (caller(), device("+46701", "caller", 50), "12"),
+        (callee(1), device("+46702", "callee1", 50), "1"),
+    ] {
+        let mut rig = Rig::talking();
+        assert_eq!(rig.core.next_deadline(&rig.config), None);
+        rig.feed(Input::Lost { device: lost.clone() });
+        rig.wait(Duration::from_secs(29));
+        rig.feed(Input::Attached { device: back.clone(), resumes: true });
+        assert_eq!(rig.core.next_deadline(&rig.config), None);
+        assert_eq!(rig.core.view_for(&back).unwrap().state, SessionState::Talk);
+        // The end of the old connection, heard late, changes nothing.
+        rig.feed(Input::Lost { device: lost });
+        assert_eq!(rig.core.next_deadline(&rig.config), None);
+        // The same device without memory of the call is not in it.
+        rig.feed(Input::Lost { device: back.clone() });
+        let forgot = Endpoint { connection: crs_types::ConnectionId(51), ..back };
+        rig.feed(Input::Attached { device: forgot, resumes: false });
+        let (secs, effects) = rig.sleep();
+        assert_eq!(secs, 30);
+        let word = if who == "1" { "callee-lost" } else { "caller-lost" };
+        let told = if who == "1" { "1" } else { "11" };
+        assert_eq!(effects, [format!("to {told} hangup(client-lost, crs) {word}"), "= hangup".into()]);
+    }
+}
+
+#[test]
+fn a_lost_caller_ends_an_unanswered_call() {
+    let mut rig = Rig::ringing();
+    rig.feed(Input::Lost { device: caller() });
+    let (secs, effects) = rig.sleep();
+    assert_eq!(secs, 30);
+    assert_eq!(effects[0], "to 11 hangup(client-lost, crs) caller-lost");
+}
+
+#[test]
+fn requests_may_be_repeated() {
+    let mut rig = Rig::ringing();
+    assert_eq!(rig.ask(&callee(1), CallRequest::Ringing), ["reply ringing+offer"]);
+    assert_eq!(rig.ask(&caller(), CallRequest::Invite(invite())), ["reply ringing"]);
+    let mut other = invite();
+    other.offer = Bytes64(b"other".to_vec());
+    assert_eq!(rig.ask(&caller(), CallRequest::Invite(other)), ["reply !id-conflict"]);
+    assert_eq!(rig.ask(&callee(1), answer("a"))[0], "reply talk");
+    assert_eq!(rig.ask(&callee(1), answer("a")), ["reply talk"]);
+    assert_eq!(rig.ask(&callee(1), answer("b")), ["reply !not-allowed"]);
+    assert_eq!(rig.ask(&caller(), CallRequest::Invite(invite())), ["reply talk+answer"]);
+    assert_eq!(rig.ask(&callee(1), hangup(HangupReason::Normal))[0], "reply hangup(normal, callee)");
+    let again = rig.ask(&caller(), hangup(HangupReason::Normal));
+    assert_eq!(again, ["reply hangup(normal, callee)"]);
+}
+
+#[test]
+fn only_parties_may_act() {
+    for stranger in [
+        device("+46703", "caller", 1),
+        device("+46701", "other", 1),
+        Endpoint { account: crs_types::AccountId::parse("fire").unwrap(), ..caller() },
+        callee(7),
+    ] {
+        let requests =
+            [CallRequest::Ringing, answer("x"), hangup(HangupReason::Normal), CallRequest::Alloc];
+        for request in requests {
+            assert_eq!(Rig::ringing().ask(&stranger, request), ["reply !gone"]);
+        }
+        assert!(Rig::ringing().core.view_for(&stranger).is_none());
+    }
+    assert_eq!(Rig::ringing().ask(&caller(), answer("x")), ["reply !not-allowed"]);
+    assert_eq!(Rig::ringing().ask(&caller(), CallRequest::Ringing), ["reply !not-allowed"]);
+}
+
+fn with_relay() -> Rig {
+    let mut rig = Rig::talking();
+    assert_eq!(rig.ask(&caller(), CallRequest::Alloc), ["alloc"]);
+    assert_eq!(rig.ask(&callee(1), CallRequest::Alloc), Vec::<String>::new());
+    let ready = rig.feed(Input::RelayReady { caller: leg(100), callee: leg(101) });
+    assert_eq!(ready, ["reply leg 100", "reply leg 101"]);
+    rig
+}
+
+#[test]
+fn each_party_gets_its_leg_and_the_end_frees_them() {
+    let mut rig = with_relay();
+    assert_eq!(rig.ask(&caller(), CallRequest::Alloc), ["reply leg 100"]);
+    assert_eq!(rig.ask(&callee(2), CallRequest::Alloc), ["reply !gone"]);
+    assert_eq!(rig.ask(&caller(), CallRequest::Refresh(100)), ["refresh", "reply leg 100"]);
+    assert_eq!(rig.ask(&caller(), CallRequest::Refresh(101)), ["reply !gone"]);
+    assert_eq!(rig.ask(&callee(1), CallRequest::Free(100)), ["reply !gone"]);
+    let end = rig.ask(&callee(1), hangup(HangupReason::Normal));
+    assert_eq!(end[1..], ["to 1 hangup(normal, callee)", "free", "= hangup"]);
+    // Both parties may give it back before the end.
+    let mut rig = with_relay();
+    assert_eq!(rig.ask(&caller(), CallRequest::Free(100)), ["reply done"]);
+    assert_eq!(rig.ask(&callee(1), CallRequest::Free(101)), ["reply done", "free"]);
+    assert_eq!(rig.core.next_deadline(&rig.config), None);
+    assert_eq!(rig.ask(&caller(), CallRequest::Alloc), ["alloc"]);
+}
+
+#[test]
+fn a_relay_that_comes_too_late_is_freed_and_one_that_fails_is_told() {
+    let mut rig = Rig::ringing();
+    rig.ask(&caller(), CallRequest::Alloc);
+    let end = rig.ask(&caller(), hangup(HangupReason::Normal));
+    assert!(end.contains(&"reply !gone".to_owned()), "{end:?}");
+    let late = rig.feed(Input::RelayReady { caller: leg(1), callee: leg(2) });
+    assert_eq!(late, ["free"]);
+    let mut rig = Rig::ringing();
+    rig.ask(&caller(), CallRequest::Alloc);
+    let failed = rig.feed(Input::RelayFailed(RelayFailure::Limit));
+    assert_eq!(failed, ["reply !relay-limit"]);
+    assert_eq!(rig.ask(&caller(), CallRequest::Alloc), ["alloc"]);
+    let failed = rig.feed(Input::RelayFailed(RelayFailure::Unavailable));
+    assert_eq!(failed, ["reply !unavailable"]);
+}
+
+fn report(rig: &Rig, caller: Option<u64>, callee: Option<u64>) -> Input {
+    let seen = |ago: Option<u64>| LegReport {
+        bound: ago.is_some(),
+        last_packet: ago.map(|secs| {
+            crs_types::Mono::from_micros(rig.now.mono.as_micros() - secs * 1_000_000)
+        }),
+    };
+    Input::Media(MediaReport { caller: seen(caller), callee: seen(callee) })
+}
+
+#[test]
+fn silence_ends_a_call_and_one_talker_keeps_it() {
+    let mut rig = with_relay();
+    assert_eq!(rig.sleep(), (60, vec!["query".into()]));
+    let one = report(&rig, Some(5), Some(60));
+    assert_eq!(rig.feed(one), Vec::<String>::new());
+    assert_eq!(rig.sleep(), (55, vec!["query".into()]));
+    // No answer: the relay is asked again.
+    assert_eq!(rig.sleep(), (10, vec!["query".into()]));
+    let none = report(&rig, Some(60), Some(61));
+    let end = rig.feed(none);
+    assert_eq!(end[0], "to 1 hangup(media-timeout, crs) silence");
+}
+
+#[test]
+fn a_path_that_never_came_up_is_named() {
+    for (caller, callee, word) in
+        [(None, None, "never-up"), (Some(1), None, "one-way"), (None, Some(1), "one-way")]
+    {
+        let mut rig = with_relay();
+        rig.sleep();
+        let report = report(&rig, caller, callee);
+        let end = rig.feed(report);
+        assert_eq!(end[0], format!("to 1 hangup(media-failed, crs) {word}"));
+    }
+}
+
+#[test]
+fn a_relay_that_is_gone_can_be_asked_for_again() {
+    let mut rig = with_relay();
+    assert_eq!(rig.feed(Input::RelayLost), Vec::<String>::new());
+    assert_eq!(rig.core.next_deadline(&rig.config), None);
+    assert_eq!(rig.ask(&caller(), CallRequest::Alloc), ["alloc"]);
+}
+
+#[test]
+fn a_record_resumes_where_it_was() {
+    let later = |rig: &Rig| Now {
+        mono: crs_types::Mono::from_micros(7),
+        wall: rig.now.wall.plus(Duration::from_secs(10)),
+    };
+    let mut rig = Rig::ringing();
+    let now = later(&rig);
+    rig.core = Session::restore(&rig.core.save(rig.now), now).unwrap();
+    rig.now = now;
+    assert_eq!(rig.core.state(), SessionState::Ringing);
+    // Parties are lost until they come back.
+    rig.feed(Input::Attached { device: caller(), resumes: true });
+    let left = rig.core.next_deadline(&rig.config).unwrap().since(rig.now.mono);
+    assert_eq!(left, Duration::from_secs(80));
+    assert_eq!(rig.ask(&callee(2), answer("a"))[0], "reply talk");
+    let now = later(&rig);
+    rig.core = Session::restore(&rig.core.save(rig.now), now).unwrap();
+    rig.now = now;
+    assert_eq!(rig.core.view_for(&caller()).unwrap().answer, Some(Bytes64(b"a".to_vec())));
+    assert_eq!(rig.sleep().0, 30);
+    let now = later(&rig);
+    let saved = rig.core.save(rig.now);
+    rig.core = Session::restore(&saved, now).unwrap();
+    rig.now = now;
+    assert_eq!(rig.sleep(), (20, vec!["expired".into()]));
+    let mut newer = saved;
+    newer[0] = 9;
+    let error = Session::restore(&newer, now).unwrap_err();
+    assert!(error.to_string().contains("version 9"), "{error}");
+}
+
+#[test]
+fn a_damaged_record_is_an_error() {
+    let rig = Rig::talking();
+    let saved = rig.core.save(rig.now);
+    for cut in 0..saved.len() {
+        assert!(Session::restore(&saved[..cut], rig.now).is_err());
+    }
+}
