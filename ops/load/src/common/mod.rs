@@ -1,0 +1,3 @@
+//! What every kind of load needs.
+
+pub mod report;

@@ -1,0 +1,20 @@
+//! The result: a table for people, one JSON object for programs.
+
+use serde_json::Value;
+
+/// Prints a result object.
+pub fn print(report: &Value, json: bool) {
+    if json {
+        println!("{report}");
+        return;
+    }
+    if let Value::Object(fields) = report {
+        let width = fields.keys().map(String::len).max().unwrap_or(0);
+        for (name, value) in fields {
+            match value {
+                Value::String(text) => println!("{name:width$}  {text}"),
+                other => println!("{name:width$}  {other}"),
+            }
+        }
+    }
+}
