@@ -4,7 +4,9 @@
 //! mail. The log plus the newest snapshot is the truth; tables are a cache of it.
 //! This crate is the only one that names the storage engines and the Raft library's types.
 
+mod body;
 pub mod command;
+mod kv;
 pub mod raft;
 pub mod store;
 pub mod table;
@@ -12,4 +14,4 @@ pub mod testing;
 pub mod wal;
 
 pub use command::{Body, Sealed, UserKey};
-pub use store::{Confirmed, ReadError, Store, StoreConfig, WriteError};
+pub use store::{ArrivalHook, Confirmed, OpenError, ReadError, Store, StoreConfig, Tables, WriteError};

@@ -1,6 +1,27 @@
-//! Snapshot files.
+//! Snapshot files: a head, frames of rows, an end mark; every part with its checksum.
+//!
+//! Written under a temporary name, synced, renamed, and the directory synced: a file with the
+//! final name is whole or damaged, never half written.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crs_types::GroupId;
+use crs_types::disk::{Disk, DiskFile};
+use crs_types::envelope::{self, Version};
+use openraft::SnapshotMeta;
+use openraft::impls::EmptyNode;
+use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+
+use crate::table::Rows;
+
+/// Version of the file's layout.
+const VERSION: Version = Version(1);
+const MAGIC: &[u8; 8] = b"CRSSNAP\x01";
+/// Largest frame.
+const FRAME_MAX: usize = 64 * 1024 * 1024;
 
 /// A finished snapshot file below the data directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,4 +30,243 @@ pub struct SnapshotFile {
     pub path: PathBuf,
     /// Its length in bytes.
     pub length: u64,
+}
+
+/// What a snapshot covers.
+pub type Meta = SnapshotMeta<u64, EmptyNode>;
+
+/// Why a snapshot cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// A file operation failed.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file below the data directory.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is not a whole snapshot of this group.
+    #[error("{path} is damaged at byte {offset}: {what}")]
+    Damaged {
+        /// The file below the data directory.
+        path: String,
+        /// Where.
+        offset: u64,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Head {
+    group: GroupId,
+    meta: Meta,
+}
+
+/// What a frame holds.
+#[derive(Serialize, Deserialize)]
+enum Frame {
+    Rows(Vec<(Bytes, Bytes)>),
+    End { rows: u64 },
+}
+
+type Bytes = crate::command::Body;
+
+/// Directory of a group's snapshots.
+pub(crate) fn dir(group: GroupId) -> PathBuf {
+    PathBuf::from(format!("groups/{group}"))
+}
+
+/// A snapshot being written.
+pub(crate) struct SnapshotWriter {
+    disk: Arc<dyn Disk>,
+    group: GroupId,
+    meta: Meta,
+    temp: PathBuf,
+    file: Arc<dyn DiskFile>,
+    end: u64,
+    rows: u64,
+}
+
+impl SnapshotWriter {
+    pub(crate) fn create(
+        disk: Arc<dyn Disk>,
+        group: GroupId,
+        meta: Meta,
+    ) -> Result<Self, SnapshotError> {
+        let dir = dir(group);
+        let temp = dir.join(format!("{}.tmp", file_name(&meta)));
+        let open = || {
+            disk.create_dir(&dir)?;
+            // A leftover of an earlier attempt may be longer than this one will be.
+            match disk.remove(&temp) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                Ok(()) | Err(_) => {}
+            }
+            let file = disk.open(&temp, true)?;
+            file.write_at(0, MAGIC)?;
+            Ok(file)
+        };
+        let file = open().map_err(|e| at(&temp, e))?;
+        let head = Head { group, meta: meta.clone() };
+        let end = MAGIC.len() as u64;
+        let mut writer = Self { disk, group, meta, temp, file, end, rows: 0 };
+        writer.frame(&head)?;
+        Ok(writer)
+    }
+
+    pub(crate) fn rows(&mut self, rows: Rows) -> Result<(), SnapshotError> {
+        self.rows += rows.len() as u64;
+        let rows = rows.into_iter().map(|(key, value)| (Bytes::from(key), Bytes::from(value)));
+        self.frame(&Frame::Rows(rows.collect()))
+    }
+
+    /// Makes the file durable under its final name and removes older ones.
+    pub(crate) fn finish(mut self) -> Result<(Meta, SnapshotFile), SnapshotError> {
+        self.frame(&Frame::End { rows: self.rows })?;
+        let dir = dir(self.group);
+        let path = dir.join(file_name(&self.meta));
+        let publish = || {
+            self.file.sync()?;
+            self.disk.rename(&self.temp, &path)?;
+            self.disk.sync_dir(&dir)
+        };
+        publish().map_err(|e| at(&path, e))?;
+        remove_others(&*self.disk, &dir, &path);
+        Ok((self.meta, SnapshotFile { path, length: self.end }))
+    }
+
+    /// Gives up and leaves no file behind.
+    pub(crate) fn abandon(self) {
+        // A leftover is removed by the next attempt or the next start.
+        let _ = self.disk.remove(&self.temp);
+    }
+
+    fn frame<T: Serialize>(&mut self, value: &T) -> Result<(), SnapshotError> {
+        let payload = envelope::encode(VERSION, value)
+            .map_err(|e| damaged(&self.temp, self.end, &e.to_string()))?;
+        let mut bytes = Vec::with_capacity(8 + payload.len());
+        bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&crc32c::crc32c(&payload).to_le_bytes());
+        bytes.extend_from_slice(&payload);
+        self.file.write_at(self.end, &bytes).map_err(|e| at(&self.temp, e))?;
+        self.end += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+/// A snapshot being read.
+pub(crate) struct SnapshotReader {
+    file: Arc<dyn DiskFile>,
+    path: PathBuf,
+    length: u64,
+    at: u64,
+    rows: u64,
+    pub(crate) meta: Meta,
+}
+
+impl SnapshotReader {
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        group: GroupId,
+        path: &Path,
+    ) -> Result<Self, SnapshotError> {
+        let io = |e| at(path, e);
+        let file = disk.open(path, false).map_err(io)?;
+        let length = file.len().map_err(io)?;
+        let mut magic = [0; 8];
+        file.read_at(0, &mut magic).map_err(io)?;
+        if magic != *MAGIC {
+            return Err(damaged(path, 0, "not a snapshot of a layout this program knows"));
+        }
+        let meta = Meta::default();
+        let path = path.to_owned();
+        let mut reader = Self { file, path, length, at: 8, rows: 0, meta };
+        let head: Head = reader.frame()?;
+        if head.group != group {
+            let what = format!("a snapshot of group {}, not of {group}", head.group);
+            return Err(damaged(&reader.path, 8, &what));
+        }
+        reader.meta = head.meta;
+        Ok(reader)
+    }
+
+    /// The next rows; `None` at the end, which is only reported when nothing is missing.
+    pub(crate) fn next(&mut self) -> Result<Option<Rows>, SnapshotError> {
+        match self.frame()? {
+            Frame::Rows(rows) => {
+                self.rows += rows.len() as u64;
+                let plain = |bytes: Bytes| bytes.as_bytes().to_vec();
+                Ok(Some(rows.into_iter().map(|(k, v)| (plain(k), plain(v))).collect()))
+            }
+            Frame::End { rows } if rows == self.rows && self.at == self.length => Ok(None),
+            Frame::End { .. } => Err(damaged(&self.path, self.at, "rows are missing")),
+        }
+    }
+
+    pub(crate) fn file(&self) -> SnapshotFile {
+        SnapshotFile { path: self.path.clone(), length: self.length }
+    }
+
+    fn frame<T: DeserializeOwned>(&mut self) -> Result<T, SnapshotError> {
+        let bad = |what: &str| damaged(&self.path, self.at, what);
+        let mut head = [0; 8];
+        self.file.read_at(self.at, &mut head).map_err(|_| bad("the file ends too early"))?;
+        let [l0, l1, l2, l3, c0, c1, c2, c3] = head;
+        let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+        if length > FRAME_MAX || self.at + 8 + length as u64 > self.length {
+            return Err(bad("the file ends too early"));
+        }
+        let mut payload = vec![0; length];
+        self.file.read_at(self.at + 8, &mut payload).map_err(|e| at(&self.path, e))?;
+        if crc32c::crc32c(&payload) != u32::from_le_bytes([c0, c1, c2, c3]) {
+            return Err(bad("the checksum does not match"));
+        }
+        let value =
+            envelope::decode(VERSION, &payload, FRAME_MAX).map_err(|e| bad(&e.to_string()))?;
+        self.at += 8 + length as u64;
+        Ok(value)
+    }
+}
+
+/// Path of a group's newest snapshot; leftovers of unfinished ones are removed.
+pub(crate) fn newest(disk: &dyn Disk, group: GroupId) -> Result<Option<PathBuf>, SnapshotError> {
+    let dir = dir(group);
+    let list = || {
+        disk.create_dir(&dir)?;
+        disk.list(&dir)
+    };
+    let names = list().map_err(|e| at(&dir, e))?;
+    let newest = names.iter().filter(|name| name.ends_with(".snp")).max();
+    let path = newest.map(|name| dir.join(name));
+    for name in names.iter().filter(|name| name.ends_with(".tmp")) {
+        // Only space is at stake.
+        let _ = disk.remove(&dir.join(name));
+    }
+    Ok(path)
+}
+
+fn remove_others(disk: &dyn Disk, dir: &Path, keep: &Path) {
+    let names = disk.list(dir).unwrap_or_default();
+    let others = names.iter().filter(|name| name.ends_with(".snp")).map(|name| dir.join(name));
+    for other in others.filter(|other| other < &keep.to_path_buf()) {
+        // A leftover only takes space; the newest is always preferred.
+        let _ = disk.remove(&other);
+    }
+}
+
+/// Names sort by what the snapshots cover.
+fn file_name(meta: &Meta) -> String {
+    let (index, term) = meta.last_log_id.map_or((0, 0), |id| (id.index, id.leader_id.term));
+    format!("{index:016x}-{term:016x}.snp")
+}
+
+fn at(path: &Path, source: io::Error) -> SnapshotError {
+    SnapshotError::Io { path: path.display().to_string(), source }
+}
+
+fn damaged(path: &Path, offset: u64, what: &str) -> SnapshotError {
+    let path = path.display().to_string();
+    SnapshotError::Damaged { path, offset, what: what.to_owned() }
 }

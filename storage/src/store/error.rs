@@ -63,6 +63,9 @@ pub enum WriteError {
     /// Too little space. Nothing was stored.
     #[error("the disk is full: {0}")]
     DiskFull(String),
+    /// The disk refused. Nothing was stored.
+    #[error("the disk failed: {0}")]
+    Disk(String),
     /// No leader or no majority. Nothing was stored.
     #[error("group {0} has no quorum")]
     NoQuorum(crs_types::GroupId),
@@ -90,7 +93,7 @@ impl WriteError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Busy => Some(Duration::from_millis(200)),
-            Self::DiskFull(_) => Some(Duration::from_secs(10)),
+            Self::DiskFull(_) | Self::Disk(_) => Some(Duration::from_secs(10)),
             Self::NoQuorum(_) | Self::Unknown => Some(Duration::from_secs(1)),
             Self::Stopped => Some(Duration::from_secs(2)),
             Self::TooLarge { .. } | Self::NoGroup(_) => None,

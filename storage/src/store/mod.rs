@@ -1,25 +1,42 @@
 //! The handle everybody else holds: propose, read, watch, and close.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crs_types::disk::Disk;
-use crs_types::{AccountId, BlobHash, Clock, GroupId, Slot, Uri};
+use crs_types::{AccountId, BlobHash, Clock, GroupId, Slot, Timestamp, Uri};
 use openraft::RaftNetworkFactory;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 
+mod blob;
 mod error;
+mod group;
+mod open;
 mod read;
 mod status;
+mod tasks;
 
+pub use blob::BLOB_MAX;
 pub use error::{OpenError, ReadError, WriteError};
-pub use read::{ClientInfo, MailItem, Page, UserCounters, UserView, Waiting};
+pub use group::{BATCH_BYTES, BATCH_MAX, COMMAND_MAX, QUEUE_MAX};
+pub use read::{ClientInfo, MailItem, PAGE_ITEMS_MAX, Page, UserCounters, UserView, Waiting};
 pub use status::{GroupStatus, StoreStatus};
 
+use self::group::Group;
 use crate::command::control::ControlState;
-use crate::command::mailbox::{Ack, Arrival, Post, PostReply};
+use crate::command::mailbox::{Ack, Arrival, Effects, Post, PostReply};
 use crate::command::{ControlCommand, ControlReply, MailboxCommand, MailboxReply, UserKey};
-use crate::raft::TypeConfig;
+use crate::raft::{Command, ControlMachine, EffectHook, Machine, Reply, TypeConfig};
+use crate::table::{Engine, TableError};
+use crate::wal::{PlantedFault, Wal};
+
+/// Read times of most users that wait to be written; further ones are not noted.
+const PENDING_READS_MAX: usize = 65_536;
+/// Read times written by one command.
+pub(crate) const READS_PER_ENTRY: usize = 1_024;
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -40,6 +57,8 @@ pub struct StoreConfig {
     pub cache_bytes: u64,
     /// Where the tables are.
     pub tables: Tables,
+    /// A deliberate bug of the log, so that a crash test can show that it would notice.
+    pub fault: Option<PlantedFault>,
 }
 
 /// Where the tables are.
@@ -62,6 +81,7 @@ impl Default for StoreConfig {
             snapshot_bytes: 64 << 20,
             cache_bytes: 32 << 20,
             tables: Tables::Sled,
+            fault: None,
         }
     }
 }
@@ -87,6 +107,21 @@ pub struct Store {
 
 struct Inner {
     config: StoreConfig,
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    wal: Arc<Wal>,
+    engine: Arc<dyn Engine>,
+    /// By group number, the control group first.
+    groups: Vec<Group>,
+    /// Woken when a group's outbox got rows.
+    outbox: BTreeMap<GroupId, Arc<Notify>>,
+    reads: Mutex<BTreeMap<UserKey, Timestamp>>,
+    free_bytes: AtomicU64,
+    rebuilds: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+    closing: watch::Sender<bool>,
+    failed: watch::Sender<Option<String>>,
+    tasks: Mutex<JoinSet<()>>,
 }
 
 impl fmt::Debug for Store {
@@ -107,19 +142,82 @@ impl Store {
         network: N,
         on_arrival: ArrivalHook,
     ) -> Result<Self, OpenError> {
-        let _ = (&disk, &clock, &on_arrival, &config, &network);
-        todo!()
+        let outbox: BTreeMap<GroupId, Arc<Notify>> =
+            (1..=config.mailbox_groups).map(|g| (GroupId(g), Arc::default())).collect();
+        let parts = {
+            let (config, disk, clock) = (config.clone(), Arc::clone(&disk), Arc::clone(&clock));
+            let wakes = outbox.clone();
+            let opening = tokio::task::spawn_blocking(move || {
+                let hook = |group| effect_hook(Arc::clone(&on_arrival), wakes.get(&group).cloned());
+                open::open_parts(&config, &disk, &clock, hook)
+            });
+            opening.await.map_err(|e| OpenError::Group {
+                group: GroupId::CONTROL,
+                what: e.to_string(),
+            })??
+        };
+        let mut tasks = JoinSet::new();
+        let groups = match open::start_groups(&config, &parts, network, &mut tasks).await {
+            Ok(groups) => groups,
+            Err(failure) => {
+                parts.stop.store(true, Ordering::Release);
+                return Err(failure);
+            }
+        };
+        let inner = Arc::new(Inner {
+            config,
+            disk,
+            clock,
+            wal: parts.wal,
+            engine: parts.engine,
+            groups,
+            outbox,
+            reads: Mutex::default(),
+            free_bytes: AtomicU64::new(u64::MAX),
+            rebuilds: parts.rebuilds,
+            stop: parts.stop,
+            closing: watch::Sender::new(false),
+            failed: watch::Sender::new(None),
+            tasks: Mutex::default(),
+        });
+        for group in inner.outbox.keys() {
+            tasks.spawn(tasks::pump_outbox(Arc::clone(&inner), *group));
+        }
+        tasks.spawn(tasks::keep_up(Arc::clone(&inner)));
+        tasks.spawn(tasks::watch_log(Arc::clone(&inner)));
+        *inner.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
+        Ok(Self { inner })
     }
 
     /// Closes in order: no new commands, groups down, tables written back, log closed.
     pub async fn close(&self) {
-        todo!()
+        let inner = &self.inner;
+        inner.flush_reads().await;
+        inner.closing.send_replace(true);
+        inner.stop.store(true, Ordering::Release);
+        for group in &inner.groups {
+            // A group that panicked has stopped as well.
+            let _ = group.raft.shutdown().await;
+        }
+        let mut tasks = std::mem::take(
+            &mut *inner.tasks.lock().unwrap_or_else(PoisonError::into_inner),
+        );
+        tasks.abort_all();
+        while tasks.join_next().await.is_some() {}
+        let (engine, wal) = (Arc::clone(&inner.engine), Arc::clone(&inner.wal));
+        let closed = tokio::task::spawn_blocking(move || {
+            wal.close();
+            engine.close()
+        });
+        if let Ok(Err(failure)) = closed.await {
+            tracing::warn!(%failure, "the tables are not written back; they will be rebuilt");
+        }
     }
 
     /// Turns to `Some(reason)` when the store has failed for good (a sync error, damage): the
     /// node must stop.
     pub fn failed(&self) -> watch::Receiver<Option<String>> {
-        todo!()
+        self.inner.failed.subscribe()
     }
 
     /// The mailbox group that owns a URI.
@@ -132,8 +230,12 @@ impl Store {
         &self,
         command: ControlCommand,
     ) -> Result<Confirmed<ControlReply>, WriteError> {
-        let _ = command;
-        todo!()
+        self.inner.admit_control(&command)?;
+        let confirmed = self.inner.propose(GroupId::CONTROL, Command::Control(command)).await?;
+        match confirmed.reply {
+            Reply::Control(reply) => Ok(Confirmed { reply, copies: confirmed.copies }),
+            Reply::Mailbox(_) | Reply::WrongGroup => Err(WriteError::NoGroup(GroupId::CONTROL)),
+        }
     }
 
     /// Proposes a command to a mailbox group.
@@ -142,37 +244,65 @@ impl Store {
         group: GroupId,
         command: MailboxCommand,
     ) -> Result<Confirmed<MailboxReply>, WriteError> {
-        let _ = (group, command);
-        todo!()
+        if !command.drains() {
+            self.inner.admit(command.weight() as u64)?;
+        }
+        let confirmed = self.inner.propose(group, Command::Mailbox(command)).await?;
+        match confirmed.reply {
+            Reply::Mailbox(reply) => Ok(Confirmed { reply, copies: confirmed.copies }),
+            Reply::Control(_) | Reply::WrongGroup => Err(WriteError::NoGroup(group)),
+        }
     }
 
     /// Posts a message to its receiver's group.
     pub async fn post(&self, post: Post) -> Result<Confirmed<PostReply>, WriteError> {
-        let _ = post;
-        todo!()
+        let group = self.group_of(&post.to.uri);
+        let Confirmed { reply, copies } =
+            self.propose_mailbox(group, MailboxCommand::Post(post)).await?;
+        match reply {
+            MailboxReply::Post(reply) => Ok(Confirmed { reply, copies }),
+            MailboxReply::Acked { .. }
+            | MailboxReply::Receipts { .. }
+            | MailboxReply::Removed { .. }
+            | MailboxReply::Done { .. }
+            | MailboxReply::OverLimit { .. } => Err(WriteError::NoGroup(group)),
+        }
     }
 
     /// Acknowledges items; returns how many were removed.
     pub async fn ack(&self, ack: Ack) -> Result<Confirmed<u64>, WriteError> {
-        let _ = ack;
-        todo!()
+        let group = self.group_of(&ack.user.uri);
+        let found = ack.n.len() as u64;
+        let Confirmed { reply, copies } =
+            self.propose_mailbox(group, MailboxCommand::Ack(ack)).await?;
+        match reply {
+            MailboxReply::Acked { removed } => Ok(Confirmed { reply: removed, copies }),
+            MailboxReply::OverLimit { limit } => Err(WriteError::TooLarge { limit, found }),
+            MailboxReply::Post(_)
+            | MailboxReply::Receipts { .. }
+            | MailboxReply::Removed { .. }
+            | MailboxReply::Done { .. } => Err(WriteError::NoGroup(group)),
+        }
     }
 
     /// Notes that a user has looked for messages now; written in batches, so the last second's
     /// notes may be lost in a crash.
     pub fn note_read(&self, user: &UserKey) {
-        let _ = user;
-        todo!()
+        let now = self.inner.clock.now();
+        let mut reads = self.inner.pending_reads();
+        if reads.len() < PENDING_READS_MAX || reads.contains_key(user) {
+            reads.insert(user.clone(), now);
+        }
     }
 
     /// The control state as applied here. Cheap; take it anew for every decision.
     pub fn control(&self) -> Arc<ControlState> {
-        todo!()
+        self.inner.control().state.load_full()
     }
 
     /// Changes whenever the control state does; the value is its version.
     pub fn control_changes(&self) -> watch::Receiver<u64> {
-        todo!()
+        self.inner.control().changes.subscribe()
     }
 
     /// The oldest items with a number above `after`, up to `max_bytes` of bodies (at least one).
@@ -182,20 +312,23 @@ impl Store {
         after: u64,
         max_bytes: u64,
     ) -> Result<Page, ReadError> {
-        let _ = (user, after, max_bytes);
-        todo!()
+        let key = user.clone();
+        let read = move |machine: &_| read::page(machine, &key, after, max_bytes);
+        self.inner.read(self.group_of(&user.uri), read).await
     }
 
     /// What waits for a user.
     pub async fn waiting(&self, user: &UserKey) -> Result<Waiting, ReadError> {
-        let _ = user;
-        todo!()
+        let key = user.clone();
+        let read = move |machine: &_| read::waiting(machine, &key);
+        self.inner.read(self.group_of(&user.uri), read).await
     }
 
     /// Everything stored about a user but the mailbox: counters, key updates, client info.
     pub async fn user(&self, user: &UserKey) -> Result<UserView, ReadError> {
-        let _ = user;
-        todo!()
+        let key = user.clone();
+        let read = move |machine: &_| read::user(machine, &key);
+        self.inner.read(self.group_of(&user.uri), read).await
     }
 
     /// Counters of all users, sorted by account and URI (`show message`), optionally of one
@@ -204,24 +337,150 @@ impl Store {
         &self,
         account: Option<&AccountId>,
     ) -> Result<Vec<UserCounters>, ReadError> {
-        let _ = account;
-        todo!()
+        let mut all = BTreeMap::new();
+        for group in self.inner.outbox.keys() {
+            let account = account.cloned();
+            let groups = self.inner.config.mailbox_groups;
+            let read = move |machine: &_| read::user_rows(machine, account.as_ref());
+            for row in self.inner.read(*group, read).await? {
+                let home = Slot::of(&row.user.uri).group(groups) == *group;
+                read::add_counters(&mut all, row, home);
+            }
+        }
+        Ok(all.into_values().collect())
     }
 
     /// Stores a blob durably and returns its name. Repeating it is harmless.
     pub async fn put_blob(&self, bytes: Vec<u8>) -> Result<BlobHash, WriteError> {
-        let _ = bytes;
-        todo!()
+        self.inner.admit(bytes.len() as u64)?;
+        let disk = Arc::clone(&self.inner.disk);
+        let put = tokio::task::spawn_blocking(move || blob::put(&*disk, &bytes)).await;
+        put.unwrap_or(Err(WriteError::Stopped))
+    }
+
+    /// Removes blobs that no account refers to; returns how many. Call it when no update is being
+    /// applied: a blob that is stored but not yet named would go too.
+    pub async fn remove_unreferenced_blobs(&self) -> Result<u64, ReadError> {
+        let keep: BTreeSet<BlobHash> = self.control().referenced_blobs();
+        let disk = Arc::clone(&self.inner.disk);
+        let done = tokio::task::spawn_blocking(move || blob::retain(&*disk, &keep)).await;
+        let done = done.map_err(|_| ReadError::Stopped)?;
+        done.map_err(|e| ReadError::Unavailable(e.to_string()))
     }
 
     /// A blob's content, checked against its name.
     pub async fn get_blob(&self, hash: BlobHash) -> Result<Vec<u8>, ReadError> {
-        let _ = hash;
-        todo!()
+        let disk = Arc::clone(&self.inner.disk);
+        let got = tokio::task::spawn_blocking(move || blob::get(&*disk, hash)).await;
+        got.unwrap_or(Err(ReadError::Stopped))
     }
 
     /// Figures for `show system`, `doctor` and metrics.
     pub fn status(&self) -> StoreStatus {
-        todo!()
+        status::of(&self.inner)
     }
+
+    /// Makes a snapshot of a group now and drops the log behind it.
+    pub async fn snapshot(&self, group: GroupId) {
+        self.inner.snapshot(group).await;
+    }
+}
+
+impl Inner {
+    fn group(&self, id: GroupId) -> Option<&Group> {
+        self.groups.get(usize::from(id.0))
+    }
+
+    fn control(&self) -> &ControlMachine {
+        match self.groups.first().map(|group| &group.state.machine) {
+            Some(Machine::Control(machine)) => machine,
+            Some(Machine::Mailbox(_)) | None => unreachable!("the first group is always control"),
+        }
+    }
+
+    fn pending_reads(&self) -> MutexGuard<'_, BTreeMap<UserKey, Timestamp>> {
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses by name, before anything is proposed, what the disk has no room for.
+    fn admit(&self, bytes: u64) -> Result<(), WriteError> {
+        let free = self.free_bytes.load(Ordering::Acquire);
+        if free < self.config.min_free_bytes {
+            let least = self.config.min_free_bytes;
+            return Err(WriteError::DiskFull(format!("{free} bytes free, {least} are kept free")));
+        }
+        if !self.wal.has_room(bytes, false) {
+            return Err(WriteError::DiskFull("no further log segment".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn admit_control(&self, command: &ControlCommand) -> Result<(), WriteError> {
+        match command {
+            // What takes away, and what keeps somebody out, works on a full disk too.
+            ControlCommand::DeleteAccount(_)
+            | ControlCommand::AccountPurged(_)
+            | ControlCommand::BlacklistAdd(_)
+            | ControlCommand::BlacklistRemove(_) => Ok(()),
+            ControlCommand::CreateAccount(_)
+            | ControlCommand::SetAccountSecret(_)
+            | ControlCommand::ApplyUpdate(_)
+            | ControlCommand::SetPoolIdentity(_)
+            | ControlCommand::PutNode(_)
+            | ControlCommand::PutSetting(_) => self.admit(COMMAND_MAX as u64),
+        }
+    }
+
+    async fn propose(
+        &self,
+        group: GroupId,
+        command: Command,
+    ) -> Result<Confirmed<Reply>, WriteError> {
+        if *self.closing.borrow() || self.failed.borrow().is_some() {
+            return Err(WriteError::Stopped);
+        }
+        self.group(group).ok_or(WriteError::NoGroup(group))?.propose(command).await
+    }
+
+    /// Reads a mailbox group's tables on a blocking thread: a page may have to come from disk.
+    async fn read<T: Send + 'static>(
+        &self,
+        group: GroupId,
+        read: impl FnOnce(&crate::raft::MailboxMachine) -> Result<T, TableError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        if *self.closing.borrow() {
+            return Err(ReadError::Stopped);
+        }
+        let Some(group) = self.group(group) else { return Err(ReadError::Stopped) };
+        let state = Arc::clone(&group.state);
+        let done = tokio::task::spawn_blocking(move || match &state.machine {
+            Machine::Mailbox(machine) => read(machine).inspect_err(|failure| {
+                let heals = matches!(failure, TableError::Engine(_) | TableError::Corrupt { .. });
+                state.broken.fetch_or(heals, Ordering::AcqRel);
+            }),
+            Machine::Control(_) => Err(TableError::Engine("not a mailbox group".to_owned())),
+        });
+        let done = done.await.map_err(|_| ReadError::Stopped)?;
+        done.map_err(|e| ReadError::Unavailable(e.to_string()))
+    }
+
+    fn fail(&self, reason: &str) {
+        self.failed.send_if_modified(|failed| {
+            let first = failed.is_none() && !*self.closing.borrow();
+            if first {
+                tracing::error!(reason, "the store has failed; the node must stop");
+                *failed = Some(reason.to_owned());
+            }
+            first
+        });
+    }
+}
+
+fn effect_hook(on_arrival: ArrivalHook, outbox: Option<Arc<Notify>>) -> EffectHook {
+    Box::new(move |effects: &Effects| {
+        effects.arrivals.iter().for_each(|arrival| on_arrival(arrival));
+        if let Some(outbox) = outbox.as_ref().filter(|_| effects.outbox) {
+            outbox.notify_one();
+        }
+    })
 }

@@ -1,9 +1,20 @@
 //! What readers get: pages of a mailbox, counters, per-user records.
 
+use std::collections::BTreeMap;
+
 use crs_types::{AccountId, DeviceId, MessageId, Timestamp, Uri};
 
-use crate::command::mailbox::rows::UpdateFlag;
+use crate::command::mailbox::rows::{
+    self, BodyRef, ClientInfoRow, ItemKind, ItemRow, UpdateFlag, UserRow,
+};
 use crate::command::{Body, UserKey};
+use crate::raft::MailboxMachine;
+use crate::table::{TableError, decode_row};
+
+/// Most items of one page.
+pub const PAGE_ITEMS_MAX: usize = 256;
+/// User rows read at a time for a listing.
+const LIST_CHUNK: usize = 1_000;
 
 /// Items of a mailbox in order of arrival.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -97,4 +108,135 @@ pub struct UserCounters {
     pub waiting: u64,
     /// Bytes of their bodies.
     pub waiting_bytes: u64,
+}
+
+/// The oldest items after a number, within `max_bytes` of bodies (at least one item).
+pub(super) fn page(
+    machine: &MailboxMachine,
+    user: &UserKey,
+    after: u64,
+    max_bytes: u64,
+) -> Result<Page, TableError> {
+    let start = rows::item_key(user, after.saturating_add(1));
+    let end = rows::after_prefix(&rows::with_user(b'i', user));
+    let found = machine.table().range(&start, &end, PAGE_ITEMS_MAX + 1)?;
+    let mut page = Page::default();
+    let mut bytes = 0;
+    for (key, value) in found {
+        let item: ItemRow = decode_row(&key, &value)?;
+        bytes += match &item.kind {
+            ItemKind::Content { body, .. } => body.len(),
+            ItemKind::Receipt { .. } => 0,
+        };
+        let full = page.items.len() == PAGE_ITEMS_MAX || bytes > max_bytes;
+        if full && !page.items.is_empty() {
+            page.more = true;
+            break;
+        }
+        // An item whose body went between the scan and now has been acknowledged meanwhile.
+        if let Some(item) = mail_item(machine, &key, item)? {
+            page.items.push(item);
+        }
+    }
+    Ok(page)
+}
+
+fn mail_item(
+    machine: &MailboxMachine,
+    key: &[u8],
+    item: ItemRow,
+) -> Result<Option<MailItem>, TableError> {
+    let n = rows::item_number(key);
+    match item.kind {
+        ItemKind::Receipt { mid, by, time } => {
+            Ok(Some(MailItem::Receipt { n, mid, by: by.uri, account: by.account, time }))
+        }
+        ItemKind::Content { mid, from, time, body } => {
+            let body = match body {
+                BodyRef::Inline(body) => body,
+                BodyRef::Segment { hash, .. } => match machine.body(hash)? {
+                    Some(body) => Body::from(body),
+                    None if machine.table().get(key)?.is_none() => return Ok(None),
+                    None => return Err(TableError::Body(mid)),
+                },
+            };
+            let (from, account) = (from.uri, from.account);
+            Ok(Some(MailItem::Content { n, mid, from, account, time, body }))
+        }
+    }
+}
+
+/// What waits for a user.
+pub(super) fn waiting(machine: &MailboxMachine, user: &UserKey) -> Result<Waiting, TableError> {
+    let row = user_row(machine, user)?;
+    let UserRow { messages, bytes, receipts, newest, .. } = row;
+    Ok(Waiting { messages, bytes, receipts, newest })
+}
+
+/// What is stored about a user.
+pub(super) fn user(machine: &MailboxMachine, user: &UserKey) -> Result<UserView, TableError> {
+    let row = user_row(machine, user)?;
+    let prefix = rows::with_user(b'k', user);
+    let most = crate::command::mailbox::DEVICES_MAX;
+    let found = machine.table().range(&prefix, &rows::after_prefix(&prefix), most)?;
+    let clients = found.iter().map(|(key, value)| {
+        let ClientInfoRow { device, info, time, .. } = decode_row(key, value)?;
+        Ok(ClientInfo { device, info, time })
+    });
+    let clients = clients.collect::<Result<_, TableError>>()?;
+    Ok(UserView { read: row.read, updates: row.updates, clients })
+}
+
+/// All user rows of a group, or those of one account.
+pub(super) fn user_rows(
+    machine: &MailboxMachine,
+    account: Option<&AccountId>,
+) -> Result<Vec<UserRow>, TableError> {
+    let prefix = account.map_or_else(|| vec![b'u'], |id| rows::account_prefix(b'u', id));
+    let end = rows::after_prefix(&prefix);
+    let table = machine.table();
+    let mut from = prefix;
+    let mut all = Vec::new();
+    loop {
+        let found = table.range(&from, &end, LIST_CHUNK)?;
+        let Some((last, _)) = found.last() else { return Ok(all) };
+        from = [last.as_slice(), &[0]].concat();
+        for (key, value) in &found {
+            all.push(decode_row(key, value)?);
+        }
+    }
+}
+
+/// Adds a group's row to the listing. A user's posts are counted in the receivers' groups, all
+/// else in the group that owns the user.
+pub(super) fn add_counters(
+    all: &mut BTreeMap<UserKey, UserCounters>,
+    row: UserRow,
+    home: bool,
+) {
+    let user = row.user.clone();
+    let line = all.entry(user.clone()).or_insert_with(|| UserCounters {
+        user,
+        posted: 0,
+        delivered: 0,
+        read: None,
+        waiting: 0,
+        waiting_bytes: 0,
+    });
+    line.posted += row.posted;
+    line.delivered += row.delivered;
+    if home {
+        line.read = row.read;
+        line.waiting = row.messages;
+        line.waiting_bytes = row.bytes;
+    }
+}
+
+fn user_row(machine: &MailboxMachine, user: &UserKey) -> Result<UserRow, TableError> {
+    let key = rows::user_key(user);
+    let value = machine.table().get(&key)?;
+    match value {
+        Some(value) => decode_row(&key, &value),
+        None => Ok(UserRow::new(user)),
+    }
 }

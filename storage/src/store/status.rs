@@ -1,6 +1,12 @@
 //! Figures about the store for operators.
 
+use std::sync::atomic::Ordering;
+
 use crs_types::{GroupId, NodeId, Timestamp};
+
+use super::Inner;
+use super::group::{Group, QUEUE_MAX};
+use crate::raft::Machine;
 
 /// The store at a glance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,4 +58,44 @@ pub struct GroupStatus {
     pub queued: u64,
     /// Commands refused because the queue was full.
     pub refused: u64,
+}
+
+pub(super) fn of(inner: &Inner) -> StoreStatus {
+    let log = inner.wal.status();
+    let body_bytes = inner.groups.iter().map(|group| match &group.state.machine {
+        Machine::Control(_) => 0,
+        Machine::Mailbox(machine) => machine.bodies.bytes(),
+    });
+    let last_sync = (log.last_sync_millis > 0).then(|| Timestamp::from_millis(log.last_sync_millis));
+    StoreStatus {
+        groups: inner.groups.iter().map(group_status).collect(),
+        log_bytes: log.total_bytes,
+        table_bytes: inner.engine.bytes(),
+        body_bytes: body_bytes.sum(),
+        free_bytes: inner.free_bytes.load(Ordering::Acquire),
+        disk_full: inner.admit(0).is_err(),
+        last_sync,
+        syncs: log.syncs,
+        last_sync_micros: log.last_sync_micros,
+        torn_tails: log.torn_tails,
+        rebuilds: inner.rebuilds.load(Ordering::Relaxed),
+    }
+}
+
+fn group_status(group: &Group) -> GroupStatus {
+    let metrics = group.raft.metrics();
+    let metrics = metrics.borrow();
+    let index = |id: Option<openraft::LogId<u64>>| id.map_or(0, |id| id.index);
+    GroupStatus {
+        group: group.id,
+        leader: metrics.current_leader.map(NodeId),
+        voters: metrics.membership_config.voter_ids().map(NodeId).collect(),
+        term: metrics.current_term,
+        last_log: metrics.last_log_index.unwrap_or(0),
+        applied: index(metrics.last_applied),
+        snapshot: index(metrics.snapshot),
+        log_bytes: group.wal.live().1,
+        queued: (QUEUE_MAX - group.queue.capacity()) as u64,
+        refused: group.refused.load(Ordering::Relaxed),
+    }
 }

@@ -4,6 +4,7 @@ pub mod memory;
 mod txn;
 
 pub use txn::Txn;
+pub(crate) use txn::{decode_row, encode_row};
 
 /// Changes to one table, carried out whole or not at all. `None` deletes.
 pub type Changes = std::collections::BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -17,12 +18,30 @@ pub enum TableError {
     /// The engine failed (disk full, I/O error, damage).
     #[error("tables: {0}")]
     Engine(String),
+    /// No space left; worth trying again.
+    #[error("tables: the disk is full: {0}")]
+    DiskFull(String),
+    /// A message's body is missing or damaged; rebuilding the tables would not bring it back.
+    #[error("the body of message {0} is missing or damaged")]
+    Body(crs_types::MessageId),
     /// A row is not what its key says.
     #[error("tables: {what}")]
     Corrupt {
         /// What was found.
         what: String,
     },
+}
+
+impl TableError {
+    /// From a file operation beside the tables.
+    pub(crate) fn disk(error: &std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                Self::DiskFull(error.to_string())
+            }
+            _ => Self::Engine(error.to_string()),
+        }
+    }
 }
 
 /// One table: what a storage engine must offer. Calls may block on the disk.

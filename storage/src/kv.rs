@@ -1,0 +1,201 @@
+//! Tables in sled, the only module that names it.
+//!
+//! Sled's flush is not a sync on Linux, and a crash may lose or garble its tail. That is harmless
+//! because tables are a cache: they are trusted only after a clean close, or when the machine
+//! has not been rebooted since they were opened (the process died, the page cache did not).
+//! Otherwise they are rebuilt from snapshot and log.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use crate::table::{Changes, Engine, Kv, Rows, TableError};
+
+/// Names the boot during which the tables are in use; `clean` when they are not.
+const MARKER: &str = "in-use";
+const CLEAN: &str = "clean";
+
+/// All tables of a node in one sled database.
+pub(crate) struct SledEngine {
+    path: PathBuf,
+    cache_bytes: u64,
+    suspect: bool,
+    state: Mutex<State>,
+}
+
+struct State {
+    db: Option<sled::Db>,
+    /// Every handle that was given out; they are cut off when the database starts over.
+    handles: BTreeMap<String, Arc<SledTable>>,
+}
+
+struct SledTable {
+    tree: RwLock<Option<sled::Tree>>,
+}
+
+impl SledEngine {
+    /// Opens the database below `path`, or starts a fresh one when it cannot be opened.
+    pub(crate) fn open(path: &Path, cache_bytes: u64) -> Result<Self, TableError> {
+        fs::create_dir_all(path).map_err(|e| TableError::disk(&e))?;
+        let marker = fs::read_to_string(path.join(MARKER)).unwrap_or_default();
+        let trusted = marker == CLEAN || (!marker.is_empty() && marker == boot_id());
+        let opened = open_db(path, cache_bytes);
+        let suspect = !trusted || opened.is_err();
+        let db = match opened {
+            Ok(db) => db,
+            Err(failure) => {
+                tracing::warn!(%failure, "the tables cannot be opened; starting over");
+                start_over(path)?;
+                open_db(path, cache_bytes)?
+            }
+        };
+        fs::write(path.join(MARKER), boot_id()).map_err(|e| TableError::disk(&e))?;
+        let state = Mutex::new(State { db: Some(db), handles: BTreeMap::new() });
+        Ok(Self { path: path.to_owned(), cache_bytes, suspect, state })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Throws the whole database away. Other groups' handles fail from now on, which makes
+    /// those groups rebuild as well.
+    fn reset(&self, state: &mut State) -> Result<(), TableError> {
+        for handle in state.handles.values() {
+            *handle.tree.write().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        state.handles.clear();
+        state.db = None;
+        start_over(&self.path)?;
+        state.db = Some(open_db(&self.path, self.cache_bytes)?);
+        fs::write(self.path.join(MARKER), boot_id()).map_err(|e| TableError::disk(&e))
+    }
+}
+
+impl Engine for SledEngine {
+    fn open(&self, name: &str) -> Result<Arc<dyn Kv>, TableError> {
+        let mut state = self.lock();
+        let Some(db) = &state.db else {
+            self.reset(&mut state)?;
+            drop(state);
+            return self.open(name);
+        };
+        let tree = db.open_tree(name).map_err(engine)?;
+        let table = Arc::new(SledTable { tree: RwLock::new(Some(tree)) });
+        state.handles.insert(name.to_owned(), Arc::clone(&table));
+        Ok(table)
+    }
+
+    fn clear(&self, name: &str) -> Result<(), TableError> {
+        let mut state = self.lock();
+        let cleared = match &state.db {
+            Some(db) => db.open_tree(name).and_then(|tree| {
+                // A write-back shows whether the database still works at all.
+                tree.clear()?;
+                db.flush().map(|_| ())
+            }),
+            None => Err(sled::Error::Unsupported("no database".to_owned())),
+        };
+        match cleared {
+            Ok(()) => Ok(()),
+            Err(failure) => {
+                tracing::warn!(%failure, "the tables are thrown away");
+                self.reset(&mut state)
+            }
+        }
+    }
+
+    fn suspect(&self) -> bool {
+        self.suspect
+    }
+
+    fn close(&self) -> Result<(), TableError> {
+        let mut state = self.lock();
+        for handle in state.handles.values() {
+            *handle.tree.write().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        state.handles.clear();
+        let Some(db) = state.db.take() else { return Ok(()) };
+        db.flush().map_err(engine)?;
+        drop(db);
+        // Sled leaves the file to the page cache; the marker must not overtake it.
+        let file = fs::File::open(self.path.join("db")).and_then(|file| file.sync_all());
+        file.map_err(|e| TableError::disk(&e))?;
+        fs::write(self.path.join(MARKER), CLEAN).map_err(|e| TableError::disk(&e))?;
+        let marker = fs::File::open(self.path.join(MARKER)).and_then(|file| file.sync_all());
+        marker.map_err(|e| TableError::disk(&e))
+    }
+
+    fn bytes(&self) -> u64 {
+        let state = self.lock();
+        state.db.as_ref().and_then(|db| db.size_on_disk().ok()).unwrap_or(0)
+    }
+}
+
+impl SledTable {
+    fn with<T>(
+        &self,
+        f: impl FnOnce(&sled::Tree) -> Result<T, sled::Error>,
+    ) -> Result<T, TableError> {
+        let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
+        match tree.as_ref() {
+            Some(tree) => f(tree).map_err(engine),
+            None => Err(TableError::Engine("the tables are being rebuilt".to_owned())),
+        }
+    }
+}
+
+impl Kv for SledTable {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, TableError> {
+        self.with(|tree| Ok(tree.get(key)?.map(|value| value.to_vec())))
+    }
+
+    fn range(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Rows, TableError> {
+        if from >= to {
+            return Ok(Vec::new());
+        }
+        self.with(|tree| {
+            let found = tree.range(from..to).take(limit);
+            found.map(|row| row.map(|(key, value)| (key.to_vec(), value.to_vec()))).collect()
+        })
+    }
+
+    fn write(&self, changes: &Changes) -> Result<(), TableError> {
+        let mut batch = sled::Batch::default();
+        for (key, value) in changes {
+            match value {
+                Some(value) => batch.insert(key.as_slice(), value.as_slice()),
+                None => batch.remove(key.as_slice()),
+            }
+        }
+        self.with(|tree| tree.apply_batch(batch))
+    }
+}
+
+fn open_db(path: &Path, cache_bytes: u64) -> Result<sled::Db, TableError> {
+    let config = sled::Config::new()
+        .path(path)
+        .cache_capacity(cache_bytes)
+        .mode(sled::Mode::HighThroughput)
+        .flush_every_ms(Some(500));
+    config.open().map_err(engine)
+}
+
+fn start_over(path: &Path) -> Result<(), TableError> {
+    let removed = match fs::remove_dir_all(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+        Ok(()) | Err(_) => fs::create_dir_all(path),
+    };
+    removed.map_err(|e| TableError::disk(&e))
+}
+
+fn engine(error: sled::Error) -> TableError {
+    TableError::Engine(error.to_string())
+}
+
+/// Changes with every boot of the machine; empty where the system has none, which never matches.
+fn boot_id() -> String {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.trim().to_owned()
+}

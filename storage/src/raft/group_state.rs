@@ -1,0 +1,397 @@
+//! A group's state: machine, what is applied, the current snapshot; and how it heals.
+//!
+//! Log plus snapshot is the truth. When the tables fail (a full disk, damage), they are emptied
+//! and rebuilt from both, and applying goes on; nothing is acknowledged meanwhile. All methods
+//! block on the disk and are called from blocking threads.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crs_types::GroupId;
+use crs_types::disk::Disk;
+use openraft::{Entry, EntryPayload, LogId, StoredMembership};
+
+use super::control_state::ControlMachine;
+use super::log_store::decode_entry;
+use super::mailbox_state::{Applied, MailboxMachine};
+use super::snapshot::{self, Meta, SnapshotError, SnapshotFile, SnapshotReader, SnapshotWriter};
+use super::types::{Command, Replies, TypeConfig};
+use crate::command::mailbox::Effects;
+use crate::table::TableError;
+use crate::wal::{GroupWal, WalError};
+
+/// Pause before failed tables are tried again.
+const PAUSE: Duration = Duration::from_millis(250);
+/// Entries of the log replayed at a time.
+const REPLAY_BYTES: usize = 4 << 20;
+
+/// What is kept of a group.
+pub(crate) enum Machine {
+    /// Group 0.
+    Control(ControlMachine),
+    /// A mailbox group.
+    Mailbox(MailboxMachine),
+}
+
+/// Called after commands have been applied.
+pub(crate) type EffectHook = Box<dyn Fn(&Effects) + Send + Sync>;
+
+/// A group's state, shared by Raft, readers and maintenance.
+pub(crate) struct GroupState {
+    pub(crate) group: GroupId,
+    pub(crate) machine: Machine,
+    disk: Arc<dyn Disk>,
+    wal: GroupWal,
+    applied: Mutex<Applied>,
+    current: Mutex<Option<(Meta, SnapshotFile)>>,
+    /// A snapshot that was just made for Raft to take over.
+    ready: Mutex<Option<(Meta, SnapshotFile)>>,
+    pub(crate) broken: AtomicBool,
+    pub(crate) rebuilds: Arc<AtomicU64>,
+    pub(crate) stop: Arc<AtomicBool>,
+    hook: EffectHook,
+}
+
+/// Why state cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StateError {
+    #[error(transparent)]
+    Table(#[from] TableError),
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    #[error(transparent)]
+    Wal(#[from] WalError),
+    #[error("entry of the log: {0}")]
+    Entry(#[from] crs_types::envelope::DecodeError),
+    #[error("the store is closing")]
+    Closing,
+}
+
+impl GroupState {
+    /// Opens a group's state from the tables when they can be trusted, else from the snapshot.
+    #[allow(clippy::too_many_arguments, reason = "called in one place, with everything it joins")]
+    pub(crate) fn open(
+        group: GroupId,
+        machine: Machine,
+        trusted: bool,
+        disk: Arc<dyn Disk>,
+        wal: GroupWal,
+        rebuilds: Arc<AtomicU64>,
+        stop: Arc<AtomicBool>,
+        hook: EffectHook,
+    ) -> Result<Self, StateError> {
+        let this = Self {
+            group,
+            machine,
+            disk,
+            wal,
+            applied: Mutex::default(),
+            current: Mutex::default(),
+            ready: Mutex::default(),
+            broken: AtomicBool::new(false),
+            rebuilds,
+            stop,
+            hook,
+        };
+        let reader = this.newest_snapshot()?;
+        *this.lock_current() = reader.as_ref().map(|r| (r.meta.clone(), r.file()));
+        let covered = reader.as_ref().and_then(|reader| reader.meta.last_log_id);
+        match this.usable_tables(trusted, covered) {
+            Some(applied) => *this.lock_applied() = applied,
+            None => this.load_snapshot(reader)?,
+        }
+        Ok(this)
+    }
+
+    /// What is applied.
+    pub(crate) fn applied(&self) -> Applied {
+        self.lock_applied().clone()
+    }
+
+    /// The current snapshot.
+    pub(crate) fn current(&self) -> Option<(Meta, SnapshotFile)> {
+        self.lock_current().clone()
+    }
+
+    /// Applies committed entries. Tries again until it succeeds or the store closes.
+    pub(crate) fn apply(&self, entries: &[Entry<TypeConfig>]) -> Result<Vec<Replies>, StateError> {
+        let mut applied = self.lock_applied();
+        let target = advanced(&applied, entries);
+        let batches: Vec<&[Command]> = entries.iter().map(commands).collect();
+        let replies = loop {
+            match self.apply_once(&batches, &target) {
+                Ok((replies, effects)) => {
+                    (self.hook)(&effects);
+                    break replies;
+                }
+                Err(failure) => self.recover(&failure, &applied)?,
+            }
+        };
+        *applied = target;
+        Ok(replies.into_iter().map(Replies).collect())
+    }
+
+    /// Rebuilds tables that failed a reader, so that they heal without waiting for a write.
+    pub(crate) fn heal(&self) -> Result<(), StateError> {
+        let applied = self.lock_applied();
+        if self.broken.swap(false, Ordering::AcqRel) {
+            self.rebuild(&applied)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a snapshot of what is applied and keeps it for Raft to take over.
+    pub(crate) fn make_snapshot(&self) -> Result<(Meta, SnapshotFile), StateError> {
+        let made = match &self.machine {
+            Machine::Control(machine) => {
+                let (applied, rows) = {
+                    let applied = self.lock_applied();
+                    (applied.clone(), machine.to_rows()?)
+                };
+                let mut rows = Some(rows);
+                self.write_snapshot(&applied, || Ok(rows.take().unwrap_or_default()))
+            }
+            Machine::Mailbox(machine) => {
+                let applied = {
+                    // The lock keeps an apply from coming between the state and its mark.
+                    let applied = self.lock_applied();
+                    machine.begin_view()?;
+                    applied.clone()
+                };
+                let made = self
+                    .write_snapshot(&applied, || Ok(machine.next_view()?))
+                    .and_then(|made| {
+                        machine.bodies.sync().map_err(|source| SnapshotError::Io {
+                            path: "bodies".to_owned(),
+                            source,
+                        })?;
+                        Ok(made)
+                    });
+                machine.end_view();
+                made
+            }
+        };
+        let (meta, file) = made?.finish()?;
+        *self.lock_current() = Some((meta.clone(), file.clone()));
+        *self.ready.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((meta.clone(), file.clone()));
+        Ok((meta, file))
+    }
+
+    /// The snapshot that [`GroupState::make_snapshot`] has made, once.
+    pub(crate) fn take_ready(&self) -> Option<(Meta, SnapshotFile)> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Replaces everything by a received snapshot file.
+    pub(crate) fn install(&self, meta: &Meta, file: &SnapshotFile) -> Result<(), StateError> {
+        let mut applied = self.lock_applied();
+        let reader = SnapshotReader::open(&*self.disk, self.group, &file.path)?;
+        let fresh = (meta.last_log_id, meta.last_membership.clone());
+        self.fill(reader, &fresh)?;
+        *applied = fresh;
+        *self.lock_current() = Some((meta.clone(), file.clone()));
+        Ok(())
+    }
+
+    fn apply_once(
+        &self,
+        batches: &[&[Command]],
+        target: &Applied,
+    ) -> Result<(Vec<Vec<super::types::Reply>>, Effects), TableError> {
+        match &self.machine {
+            Machine::Control(machine) => Ok((machine.apply(batches), Effects::default())),
+            Machine::Mailbox(machine) => machine.apply(batches, target),
+        }
+    }
+
+    /// After a failure: waits for space, or rebuilds the tables. An error only when closing.
+    fn recover(&self, failure: &TableError, applied: &Applied) -> Result<(), StateError> {
+        tracing::warn!(group = %self.group, %failure, "tables failed; pausing");
+        self.pause()?;
+        if matches!(failure, TableError::DiskFull(_)) {
+            return Ok(());
+        }
+        loop {
+            match self.rebuild(applied) {
+                Ok(()) => return Ok(()),
+                Err(StateError::Table(failure)) => {
+                    tracing::warn!(group = %self.group, %failure, "tables cannot be rebuilt yet");
+                    self.pause()?;
+                }
+                Err(other) => return Err(other),
+            }
+        }
+    }
+
+    fn pause(&self) -> Result<(), StateError> {
+        if self.stop.load(Ordering::Acquire) {
+            return Err(StateError::Closing);
+        }
+        std::thread::sleep(PAUSE);
+        Ok(())
+    }
+
+    /// Empties the tables and brings them back to `applied` from snapshot and log.
+    fn rebuild(&self, applied: &Applied) -> Result<(), StateError> {
+        self.rebuilds.fetch_add(1, Ordering::Relaxed);
+        let reader = self.newest_snapshot()?;
+        let mut now: Applied = match reader {
+            Some(reader) => {
+                let covered = (reader.meta.last_log_id, reader.meta.last_membership.clone());
+                self.fill(reader, &covered)?;
+                covered
+            }
+            None => {
+                self.clear()?;
+                Applied::default()
+            }
+        };
+        let end = applied.0.map_or(0, |id| id.index + 1);
+        loop {
+            let start = now.0.map_or(0, |id| id.index + 1);
+            let page = self.wal.read_blocking(start..end, REPLAY_BYTES)?;
+            if page.is_empty() {
+                break;
+            }
+            let entries = page.iter().map(|(mark, bytes)| decode_entry(*mark, bytes));
+            let entries = entries.collect::<Result<Vec<_>, _>>()?;
+            let batches: Vec<&[Command]> = entries.iter().map(commands).collect();
+            now = advanced(&now, &entries);
+            self.apply_once(&batches, &now)?;
+        }
+        tracing::info!(group = %self.group, "tables rebuilt from snapshot and log");
+        Ok(())
+    }
+
+    fn usable_tables(&self, trusted: bool, covered: Option<LogId<u64>>) -> Option<Applied> {
+        let Machine::Mailbox(machine) = &self.machine else { return None };
+        let applied = machine.applied().ok().flatten()?;
+        // Tables behind the snapshot lack entries that the log may not have any more.
+        (trusted && applied.0 >= covered).then_some(applied)
+    }
+
+    fn load_snapshot(&self, reader: Option<SnapshotReader>) -> Result<(), StateError> {
+        let applied = match reader {
+            Some(reader) => {
+                let covered = (reader.meta.last_log_id, reader.meta.last_membership.clone());
+                self.fill(reader, &covered)?;
+                self.rebuilds.fetch_add(1, Ordering::Relaxed);
+                covered
+            }
+            None => {
+                self.clear()?;
+                Applied::default()
+            }
+        };
+        *self.lock_applied() = applied;
+        Ok(())
+    }
+
+    fn fill(&self, mut reader: SnapshotReader, applied: &Applied) -> Result<(), StateError> {
+        match &self.machine {
+            Machine::Control(machine) => {
+                while let Some(rows) = reader.next()? {
+                    machine.load(&rows)?;
+                }
+                Ok(())
+            }
+            Machine::Mailbox(machine) => {
+                machine.clear()?;
+                machine.install(applied, || Ok::<_, StateError>(reader.next()?))
+            }
+        }
+    }
+
+    fn clear(&self) -> Result<(), StateError> {
+        match &self.machine {
+            Machine::Control(_) => Ok(()),
+            Machine::Mailbox(machine) => {
+                machine.clear()?;
+                machine.bodies.retain(&Default::default()).map_err(|e| TableError::disk(&e))?;
+                Ok(())
+            }
+        }
+    }
+
+    fn newest_snapshot(&self) -> Result<Option<SnapshotReader>, StateError> {
+        let path = snapshot::newest(&*self.disk, self.group)?;
+        let reader =
+            path.map(|path| SnapshotReader::open(&*self.disk, self.group, &path)).transpose()?;
+        Ok(reader)
+    }
+
+    fn write_snapshot(
+        &self,
+        applied: &Applied,
+        mut next: impl FnMut() -> Result<crate::table::Rows, StateError>,
+    ) -> Result<SnapshotWriter, StateError> {
+        let index = applied.0.map_or(0, |id| id.index);
+        let meta = Meta {
+            last_log_id: applied.0,
+            last_membership: applied.1.clone(),
+            snapshot_id: format!("{}-{index}", self.group),
+        };
+        let mut writer = SnapshotWriter::create(Arc::clone(&self.disk), self.group, meta)?;
+        let mut copy = || -> Result<(), StateError> {
+            loop {
+                let rows = next()?;
+                if rows.is_empty() {
+                    return Ok(());
+                }
+                writer.rows(rows)?;
+            }
+        };
+        match copy() {
+            Ok(()) => Ok(writer),
+            Err(failure) => {
+                writer.abandon();
+                Err(failure)
+            }
+        }
+    }
+
+    fn lock_applied(&self) -> MutexGuard<'_, Applied> {
+        self.applied.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_current(&self) -> MutexGuard<'_, Option<(Meta, SnapshotFile)>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StateError {
+    /// True when the disk is full: worth trying again later, unlike everything else.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        match self {
+            Self::Table(TableError::DiskFull(_)) => true,
+            Self::Snapshot(SnapshotError::Io { source, .. }) => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            Self::Table(_) | Self::Snapshot(_) | Self::Wal(_) | Self::Entry(_) | Self::Closing => {
+                false
+            }
+        }
+    }
+}
+
+fn commands(entry: &Entry<TypeConfig>) -> &[Command] {
+    match &entry.payload {
+        EntryPayload::Normal(batch) => &batch.0,
+        EntryPayload::Blank | EntryPayload::Membership(_) => &[],
+    }
+}
+
+/// What is applied after these entries.
+fn advanced(applied: &Applied, entries: &[Entry<TypeConfig>]) -> Applied {
+    let mut next = applied.clone();
+    for entry in entries {
+        next.0 = Some(entry.log_id);
+        if let EntryPayload::Membership(membership) = &entry.payload {
+            next.1 = StoredMembership::new(Some(entry.log_id), membership.clone());
+        }
+    }
+    next
+}

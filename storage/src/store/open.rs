@@ -1,0 +1,246 @@
+//! Opening a store: meta file, log, tables, groups, in this order.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crs_types::disk::Disk;
+use crs_types::envelope::{self, Version};
+use crs_types::{Clock, GroupId};
+use openraft::impls::EmptyNode;
+use openraft::{Config, Raft, RaftNetworkFactory, SnapshotPolicy};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::group::{Group, QUEUE_MAX, batch_commands};
+use super::{OpenError, StoreConfig, Tables};
+use crate::body::Bodies;
+use crate::kv::SledEngine;
+use crate::raft::{
+    ControlMachine, EffectHook, GroupState, LogStore, Machine, MailboxMachine, StateError,
+    StateMachine, TypeConfig,
+};
+use crate::table::Engine;
+use crate::table::memory::MemoryEngine;
+use crate::wal::{Wal, WalConfig, WalError};
+
+const META: &str = "store.meta";
+const VERSION: Version = Version(1);
+/// How long a group may take to elect its leader and replay its log.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Chosen when the store is made, and never changed.
+#[derive(Debug, Serialize, Deserialize)]
+struct Meta {
+    node: u64,
+    mailbox_groups: u16,
+}
+
+/// Everything below the groups, opened on a blocking thread.
+pub(super) struct Parts {
+    pub(super) wal: Arc<Wal>,
+    pub(super) engine: Arc<dyn Engine>,
+    pub(super) states: Vec<Arc<GroupState>>,
+    pub(super) rebuilds: Arc<AtomicU64>,
+    pub(super) stop: Arc<AtomicBool>,
+}
+
+/// Opens all that blocks. `hooks` gives each group's effect hook.
+pub(super) fn open_parts(
+    config: &StoreConfig,
+    disk: &Arc<dyn Disk>,
+    clock: &Arc<dyn Clock>,
+    mut hooks: impl FnMut(GroupId) -> EffectHook,
+) -> Result<Parts, OpenError> {
+    check_meta(config, &**disk)?;
+    let wal_config = WalConfig {
+        segment_bytes: config.segment_bytes,
+        reserve_bytes: config.reserve_bytes,
+        fault: config.fault,
+        ..WalConfig::default()
+    };
+    let wal = Wal::open(Arc::clone(disk), Arc::clone(clock), &wal_config)?;
+    let engine = open_engine(config, &**disk)?;
+    let trusted = !engine.suspect();
+    let rebuilds = Arc::new(AtomicU64::new(0));
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut states = Vec::new();
+    for group in (0..=config.mailbox_groups).map(GroupId) {
+        let machine = if group == GroupId::CONTROL {
+            Machine::Control(ControlMachine::new())
+        } else {
+            let bodies = Bodies::open(Arc::clone(disk), group);
+            let bodies = bodies.map_err(|e| io(&format!("bodies/{group}"), e))?;
+            let name = format!("mailbox-{group}");
+            Machine::Mailbox(MailboxMachine::open(name, Arc::clone(&engine), bodies)?)
+        };
+        let state = GroupState::open(
+            group,
+            machine,
+            trusted,
+            Arc::clone(disk),
+            wal.group(group),
+            Arc::clone(&rebuilds),
+            Arc::clone(&stop),
+            hooks(group),
+        )?;
+        states.push(Arc::new(state));
+    }
+    Ok(Parts { wal: Arc::new(wal), engine, states, rebuilds, stop })
+}
+
+/// Starts Raft and the batcher of every group, and waits until each has applied its whole log.
+pub(super) async fn start_groups<N: RaftNetworkFactory<TypeConfig> + Clone>(
+    config: &StoreConfig,
+    parts: &Parts,
+    network: N,
+    tasks: &mut JoinSet<()>,
+) -> Result<Vec<Group>, OpenError> {
+    let mut groups = Vec::new();
+    for state in &parts.states {
+        let id = state.group;
+        let failed = |what: String| OpenError::Group { group: id, what };
+        let wal = parts.wal.group(id);
+        let raft_config = raft_config(id).map_err(|e| failed(e.to_string()))?;
+        let raft = Raft::new(
+            config.node.0,
+            Arc::new(raft_config),
+            network.clone(),
+            LogStore::new(wal.clone()),
+            StateMachine::new(Arc::clone(state)),
+        )
+        .await
+        .map_err(|e| failed(e.to_string()))?;
+        let (queue, jobs) = mpsc::channel(QUEUE_MAX);
+        tasks.spawn(batch_commands(id, raft.clone(), Arc::clone(&parts.wal), jobs));
+        let refused = AtomicU64::new(0);
+        groups.push(Group { id, raft, state: Arc::clone(state), wal, queue, refused });
+    }
+    for group in &groups {
+        lead(group, config.node.0).await?;
+    }
+    Ok(groups)
+}
+
+/// Initialises the group when it is new, and makes a lone voter its leader without waiting for
+/// the election timeout.
+async fn lead(group: &Group, node: u64) -> Result<(), OpenError> {
+    let failed = |what: String| OpenError::Group { group: group.id, what };
+    let initialised = group.raft.is_initialized().await.map_err(|e| failed(e.to_string()))?;
+    if !initialised {
+        let members = BTreeMap::from([(node, EmptyNode {})]);
+        group.raft.initialize(members).await.map_err(|e| failed(e.to_string()))?;
+    } else {
+        group.raft.trigger().elect().await.map_err(|e| failed(e.to_string()))?;
+    }
+    let wait = group.raft.wait(Some(START_TIMEOUT));
+    let ready = wait.metrics(
+        |metrics| {
+            let applied = metrics.last_applied.map(|id| id.index);
+            metrics.current_leader.is_some()
+                && applied.is_some()
+                && applied >= metrics.last_log_index
+        },
+        "a leader that has applied its log",
+    );
+    ready.await.map(|_| ()).map_err(|e| failed(e.to_string()))
+}
+
+fn raft_config(group: GroupId) -> Result<Config, openraft::ConfigError> {
+    Config {
+        cluster_name: format!("crs-{group}"),
+        heartbeat_interval: 250,
+        election_timeout_min: 1_000,
+        election_timeout_max: 2_000,
+        install_snapshot_timeout: 60_000,
+        snapshot_policy: SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: 0,
+        purge_batch_size: 1,
+        ..Config::default()
+    }
+    .validate()
+}
+
+fn open_engine(config: &StoreConfig, disk: &dyn Disk) -> Result<Arc<dyn Engine>, OpenError> {
+    match (config.tables, disk.real_root()) {
+        (Tables::Sled, Some(root)) => {
+            Ok(Arc::new(SledEngine::open(&root.join("tables"), config.cache_bytes)?))
+        }
+        (Tables::Memory, _) | (Tables::Sled, None) => Ok(Arc::new(MemoryEngine::default())),
+    }
+}
+
+fn check_meta(config: &StoreConfig, disk: &dyn Disk) -> Result<(), OpenError> {
+    let path = Path::new(META);
+    match disk.read(path) {
+        Ok(bytes) => {
+            let meta: Meta = envelope::decode(VERSION, &bytes, 1024).map_err(|e| {
+                OpenError::Damaged { file: META.to_owned(), offset: 0, what: e.to_string() }
+            })?;
+            if meta.mailbox_groups != config.mailbox_groups {
+                let (stored, configured) = (meta.mailbox_groups, config.mailbox_groups);
+                return Err(OpenError::Groups { stored, configured });
+            }
+            if meta.node != config.node.0 {
+                return Err(OpenError::Node { stored: meta.node, configured: config.node.0 });
+            }
+            Ok(())
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => make_meta(config, disk),
+        Err(e) => Err(io(META, e)),
+    }
+}
+
+fn make_meta(config: &StoreConfig, disk: &dyn Disk) -> Result<(), OpenError> {
+    // A log without its meta file is not a fresh directory: something was removed.
+    if disk.list(Path::new("wal")).is_ok_and(|names| names.iter().any(|n| n.ends_with(".wal"))) {
+        let what = "the file is missing though there is a log".to_owned();
+        return Err(OpenError::Damaged { file: META.to_owned(), offset: 0, what });
+    }
+    let meta = Meta { node: config.node.0, mailbox_groups: config.mailbox_groups };
+    let bytes = envelope::encode(VERSION, &meta)
+        .map_err(|e| io(META, std::io::Error::other(e.to_string())))?;
+    let temp = Path::new("store.meta.tmp");
+    let write = || {
+        disk.create_dir(Path::new("."))?;
+        let file = disk.open(temp, true)?;
+        file.write_at(0, &bytes)?;
+        file.sync()?;
+        disk.rename(temp, Path::new(META))?;
+        disk.sync_dir(Path::new(""))
+    };
+    write().map_err(|e| io(META, e))
+}
+
+fn io(path: &str, source: std::io::Error) -> OpenError {
+    OpenError::Io { path: path.to_owned(), source }
+}
+
+impl From<WalError> for OpenError {
+    fn from(error: WalError) -> Self {
+        match error {
+            WalError::Damaged { file, offset, what } => Self::Damaged { file, offset, what },
+            WalError::Io { path, what } => io(&path, std::io::Error::other(what)),
+            WalError::Stopped(what) => io("wal", std::io::Error::other(what)),
+        }
+    }
+}
+
+impl From<StateError> for OpenError {
+    fn from(error: StateError) -> Self {
+        use crate::raft::snapshot::SnapshotError;
+        match error {
+            StateError::Table(error) => Self::Tables(error),
+            StateError::Snapshot(SnapshotError::Io { path, source }) => io(&path, source),
+            StateError::Snapshot(SnapshotError::Damaged { path, offset, what }) => {
+                Self::Damaged { file: path, offset, what }
+            }
+            StateError::Wal(error) => error.into(),
+            StateError::Entry(error) => io("wal", std::io::Error::other(error.to_string())),
+            StateError::Closing => io("store", std::io::Error::other("closing")),
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! The store's own tasks: outbox pump, upkeep. They live as long as the store and are ended by
+//! its close.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crs_types::{GroupId, Slot};
+use tokio::sync::watch;
+
+use super::{Inner, WriteError};
+use crate::command::control::AccountPurged;
+use crate::command::mailbox::{
+    DropAccount, Expire, NoteRead, OutboxDone, OutboxRow, Receipts, rows,
+};
+use crate::command::{ControlCommand, MailboxCommand, MailboxReply};
+use crate::raft::{Command, Machine, Reply};
+use crate::table::{TableError, decode_row};
+
+/// Outbox rows forwarded at a time.
+const PUMP_ROWS: usize = 256;
+/// Pause after a failed forwarding.
+const PUMP_PAUSE: Duration = Duration::from_secs(1);
+/// How often upkeep looks round.
+const TICK: Duration = Duration::from_secs(1);
+/// Ticks between two looks for what has expired.
+const EXPIRE_TICKS: u64 = 30;
+/// Rows removed by one command.
+const REMOVE_ROWS: u32 = 1_000;
+/// A snapshot is made when a group has this many live entries, whatever their size: each takes
+/// memory for its place in the log.
+const ENTRIES_MAX: u64 = 50_000;
+
+/// Forwards a group's receipts to the senders' groups, until the store closes.
+pub(super) async fn pump_outbox(inner: Arc<Inner>, group: GroupId) {
+    let Some(wake) = inner.outbox.get(&group).cloned() else { return };
+    let mut closing = inner.closing.subscribe();
+    loop {
+        let pause = match forward(&inner, group).await {
+            Ok(0) => None,
+            Ok(_) => continue,
+            Err(failure) => {
+                tracing::debug!(%group, %failure, "receipts wait");
+                Some(PUMP_PAUSE)
+            }
+        };
+        let wait = async {
+            match pause {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => wake.notified().await,
+            }
+        };
+        tokio::select! {
+            () = wait => {}
+            () = closed(&mut closing) => return,
+        }
+    }
+}
+
+/// Why receipts could not be forwarded.
+#[derive(Debug, thiserror::Error)]
+enum PumpError {
+    #[error(transparent)]
+    Table(#[from] TableError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error("the store is closing")]
+    Closing,
+}
+
+/// Forwards the oldest rows; returns how many. Each target gets its rows in order and none is
+/// left out before a later one, which is what makes the targets' watermarks right.
+async fn forward(inner: &Inner, group: GroupId) -> Result<u64, PumpError> {
+    let Some(state) = inner.group(group).map(|g| Arc::clone(&g.state)) else { return Ok(0) };
+    let read = tokio::task::spawn_blocking(move || -> Result<Vec<OutboxRow>, TableError> {
+        let Machine::Mailbox(machine) = &state.machine else { return Ok(Vec::new()) };
+        let found =
+            machine.table().range(&rows::outbox_key(0), &rows::after_prefix(b"o"), PUMP_ROWS)?;
+        found.iter().map(|(key, value)| decode_row(key, value)).collect()
+    });
+    let found = read.await.map_err(|_| PumpError::Closing)??;
+    let count = found.len() as u64;
+    let control = inner.control().state.load_full();
+    let seqs: Vec<u64> = found.iter().map(|row| row.seq).collect();
+    let mut by_target: BTreeMap<GroupId, Vec<OutboxRow>> = BTreeMap::new();
+    for row in found {
+        // Nobody waits for the receipts of a deleted account.
+        if !control.purging.contains(&row.to.account) {
+            let target = Slot::of(&row.to.uri).group(inner.config.mailbox_groups);
+            by_target.entry(target).or_default().push(row);
+        }
+    }
+    for (target, items) in by_target {
+        let command = MailboxCommand::Receipts(Receipts { origin: group, items });
+        inner.propose(target, Command::Mailbox(command)).await?;
+    }
+    if count > 0 {
+        let command = MailboxCommand::OutboxDone(OutboxDone { seqs });
+        inner.propose(group, Command::Mailbox(command)).await?;
+    }
+    Ok(count)
+}
+
+/// Looks after disk space, snapshots, expiry, deleted accounts and batched notes, until the
+/// store closes.
+pub(super) async fn keep_up(inner: Arc<Inner>) {
+    let mut closing = inner.closing.subscribe();
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut count: u64 = 0;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = closed(&mut closing) => return,
+        }
+        inner.check_failure();
+        inner.measure_disk().await;
+        inner.wal.tend();
+        inner.heal_tables().await;
+        inner.flush_reads().await;
+        inner.snapshot_where_due().await;
+        if count.is_multiple_of(EXPIRE_TICKS) {
+            inner.expire().await;
+        }
+        inner.purge_accounts().await;
+        count += 1;
+    }
+}
+
+/// Passes a failure of the log on at once, until the store closes.
+pub(super) async fn watch_log(inner: Arc<Inner>) {
+    let mut closing = inner.closing.subscribe();
+    let mut failed = inner.wal.failed();
+    tokio::select! {
+        reason = failed.wait_for(Option::is_some) => {
+            let reason = reason.map(|reason| reason.clone().unwrap_or_default());
+            inner.fail(&reason.unwrap_or_else(|_| "the log is gone".to_owned()));
+        }
+        () = closed(&mut closing) => {}
+    }
+}
+
+async fn closed(closing: &mut watch::Receiver<bool>) {
+    // A closed channel means that the store is gone, which is closing too.
+    let _ = closing.wait_for(|closing| *closing).await;
+}
+
+impl Inner {
+    /// A group that has stopped by itself stops the store: it never limps.
+    fn check_failure(&self) {
+        let of_log = self.wal.failed().borrow().clone();
+        let of_group = self.groups.iter().find_map(|group| {
+            let metrics = group.raft.metrics();
+            let state = metrics.borrow().running_state.clone();
+            state.err().map(|fatal| format!("group {}: {fatal}", group.id))
+        });
+        if let Some(reason) = of_log.or(of_group) {
+            self.fail(&reason);
+        }
+    }
+
+    async fn measure_disk(&self) {
+        let disk = Arc::clone(&self.disk);
+        let measured = tokio::task::spawn_blocking(move || disk.free_bytes()).await;
+        if let Ok(Ok(free)) = measured {
+            self.free_bytes.store(free, Ordering::Release);
+        }
+    }
+
+    async fn heal_tables(&self) {
+        for group in &self.groups {
+            if !group.state.broken.load(Ordering::Acquire) {
+                continue;
+            }
+            let state = Arc::clone(&group.state);
+            let healed = tokio::task::spawn_blocking(move || state.heal()).await;
+            if let Ok(Err(failure)) = healed {
+                tracing::warn!(group = %group.id, %failure, "tables are not healed yet");
+                group.state.broken.store(true, Ordering::Release);
+            }
+        }
+    }
+
+    /// Writes the last second's "has looked for messages" notes.
+    pub(super) async fn flush_reads(&self) {
+        let reads = {
+            let mut pending = self.pending_reads();
+            std::mem::take(&mut *pending)
+        };
+        let mut by_group: BTreeMap<GroupId, Vec<_>> = BTreeMap::new();
+        for (user, time) in reads {
+            let group = Slot::of(&user.uri).group(self.config.mailbox_groups);
+            by_group.entry(group).or_default().push((user, time));
+        }
+        for (group, reads) in by_group {
+            for part in reads.chunks(super::READS_PER_ENTRY) {
+                let note = MailboxCommand::NoteRead(NoteRead { reads: part.to_vec() });
+                if let Err(failure) = self.propose(group, Command::Mailbox(note)).await {
+                    tracing::debug!(%group, %failure, "read times are not noted");
+                }
+            }
+        }
+    }
+
+    async fn snapshot_where_due(&self) {
+        let over = self.wal.status().total_bytes > self.config.snapshot_bytes.saturating_mul(2);
+        let holding = if over { self.wal.holding_oldest() } else { Vec::new() };
+        for group in &self.groups {
+            let (entries, bytes) = group.wal.live();
+            let last = group.state.current().map_or(0, |(_, file)| file.length);
+            // A large mailbox is not written anew for every little bit of log.
+            let due = bytes > self.config.snapshot_bytes.max(last)
+                || entries > ENTRIES_MAX
+                || holding.contains(&group.id);
+            if due && entries > 1 {
+                self.snapshot(group.id).await;
+            }
+        }
+    }
+
+    /// Makes a snapshot of a group and lets Raft purge the log behind it.
+    pub(super) async fn snapshot(&self, id: GroupId) {
+        let Some(group) = self.group(id) else { return };
+        let state = Arc::clone(&group.state);
+        match tokio::task::spawn_blocking(move || state.make_snapshot()).await {
+            Ok(Ok(_)) => {
+                if let Err(fatal) = group.raft.trigger().snapshot().await {
+                    self.fail(&format!("group {id}: {fatal}"));
+                }
+            }
+            Ok(Err(failure)) if failure.is_disk_full() => {
+                tracing::warn!(group = %id, %failure, "no room for a snapshot; trying again later");
+            }
+            Ok(Err(failure)) => self.fail(&format!("snapshot of group {id}: {failure}")),
+            Err(panicked) => self.fail(&format!("snapshot of group {id}: {panicked}")),
+        }
+    }
+
+    async fn expire(&self) {
+        let now = self.clock.now();
+        for group in self.groups.iter().filter(|group| group.id != GroupId::CONTROL) {
+            while self.due(group, now).await {
+                let expire = MailboxCommand::Expire(Expire { now, limit: REMOVE_ROWS });
+                if !self.removes_more(group.id, expire).await {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// True when something has expired, so that idle groups write nothing.
+    async fn due(&self, group: &super::group::Group, now: crs_types::Timestamp) -> bool {
+        let state = Arc::clone(&group.state);
+        let found = tokio::task::spawn_blocking(move || match &state.machine {
+            Machine::Control(_) => Ok(false),
+            Machine::Mailbox(machine) => {
+                let table = machine.table();
+                let due = table.range(b"x", &rows::due_key(now, &[]), 1)?;
+                Ok::<_, TableError>(!due.is_empty())
+            }
+        });
+        matches!(found.await, Ok(Ok(true)))
+    }
+
+    async fn removes_more(&self, group: GroupId, command: MailboxCommand) -> bool {
+        match self.propose(group, Command::Mailbox(command)).await {
+            Ok(confirmed) => {
+                matches!(
+                    confirmed.reply,
+                    Reply::Mailbox(MailboxReply::Removed { more: true, .. })
+                )
+            }
+            Err(failure) => {
+                tracing::debug!(%group, %failure, "nothing is removed now");
+                false
+            }
+        }
+    }
+
+    /// Drops the mailboxes of deleted accounts in all groups, then forgets the accounts.
+    async fn purge_accounts(&self) {
+        let purging = self.control().state.load_full().purging.clone();
+        for account in purging {
+            if self.drop_account(&account).await {
+                let done = ControlCommand::AccountPurged(AccountPurged { id: account });
+                if let Err(failure) =
+                    self.propose(GroupId::CONTROL, Command::Control(done)).await
+                {
+                    tracing::debug!(%failure, "a deleted account is forgotten later");
+                }
+            }
+        }
+    }
+
+    async fn drop_account(&self, account: &crs_types::AccountId) -> bool {
+        for group in self.groups.iter().filter(|group| group.id != GroupId::CONTROL) {
+            loop {
+                let drop = DropAccount { account: account.clone(), limit: REMOVE_ROWS };
+                let command = Command::Mailbox(MailboxCommand::DropAccount(drop));
+                match self.propose(group.id, command).await {
+                    Ok(confirmed) => match confirmed.reply {
+                        Reply::Mailbox(MailboxReply::Removed { more: true, .. }) => {}
+                        Reply::Mailbox(_) | Reply::Control(_) | Reply::WrongGroup => break,
+                    },
+                    Err(failure) => {
+                        tracing::debug!(group = %group.id, %failure, "mailboxes are dropped later");
+                        return false;
+                    }
+                }
+            }
+        }
+        true
+    }
+}
