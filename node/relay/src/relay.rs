@@ -251,6 +251,12 @@ impl Relay {
         self.records.iter().map(|record| self.describe(record))
     }
 
+    /// The threads that the two legs' addresses were proved on; `None` while one is unbound.
+    pub fn owners(&self, id: AllocationId) -> Option<[u8; 2]> {
+        let [first, second] = &self.records.get(id)?.legs;
+        Some([first.address?.0, second.address?.0])
+    }
+
     fn describe(&self, record: &Record) -> AllocationInfo {
         let legs = record.legs.each_ref().map(|leg| LegInfo {
             id: leg.id,
@@ -453,4 +459,39 @@ fn bind_all(config: &RelayConfig) -> Result<Bound, StartError> {
         addresses.push(addr);
     }
     Ok((addresses, sockets))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use crs_types::SystemClock;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_that_ends_by_itself_is_told_once_and_restarted() {
+        let config = RelayConfig::on(vec!["127.0.0.1:0".parse().unwrap()]);
+        let mut relay = Relay::bind(config, Arc::new(SystemClock::new())).unwrap();
+        let (told, bell) = sync_channel(16);
+        let notify = move || {
+            let _ = told.try_send(());
+        };
+        relay.start(Arc::new(notify)).unwrap();
+        relay.crash(0);
+        let mut events = Vec::new();
+        for _ in 0..1000 {
+            // The bell rings while the thread unwinds, a moment before it counts as finished.
+            let _ = bell.recv_timeout(Duration::from_millis(10));
+            relay.poll(&mut events);
+            if !events.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(events, [RelayEvent::ThreadDown { thread: 0 }]);
+        relay.poll(&mut events);
+        assert_eq!(events.len(), 1, "told once");
+        relay.restart().unwrap();
+        assert_eq!(relay.threads_alive(), 1);
+    }
 }
