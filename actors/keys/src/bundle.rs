@@ -6,7 +6,7 @@
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use crs_types::{AccountId, Generation, Rng, Timestamp, Uri};
+use crs_types::{AccountId, Rng, Timestamp, Uri};
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
@@ -282,14 +282,6 @@ pub fn generate_pin(rng: &mut dyn Rng) -> Zeroizing<String> {
         pin.push(char::from(b'0' + byte[0] % 10));
     }
     pin
-}
-
-/// The generation that the bundle's certificate carries, for messages to people.
-impl Bundle {
-    /// Generation of the keys.
-    pub fn generation(&self) -> Option<Generation> {
-        self.identity().ok().map(|identity| identity.generation)
-    }
 }
 
 /// Spaces and dashes in a PIN are for people.

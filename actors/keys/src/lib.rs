@@ -11,6 +11,8 @@ pub mod cbor;
 pub mod cose;
 pub mod derive;
 pub mod envelope;
+#[cfg(test)]
+mod fixture;
 pub mod identity;
 pub mod kem;
 pub mod kem_cert;

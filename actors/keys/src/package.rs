@@ -118,9 +118,21 @@ impl UserKeys {
         rng: &mut dyn Rng,
     ) -> Result<Self, IssueError> {
         let sign_key = SigningKey::generate(rng);
-        let sign_cert = ca.issue_user(&identity, &sign_key, validity, rng)?;
         let kem_key = kem::PrivateKey::generate(rng);
-        let public = kem_key.public_key().expect("a fresh seed has a public key");
+        Self::certify(ca, identity, validity, sign_key, kem_key, rng)
+    }
+
+    /// Makes certificates for keys that exist.
+    pub fn certify(
+        ca: &AccountCa,
+        identity: UserIdentity,
+        validity: Validity,
+        sign_key: SigningKey,
+        kem_key: kem::PrivateKey,
+        rng: &mut dyn Rng,
+    ) -> Result<Self, IssueError> {
+        let sign_cert = ca.issue_user(&identity, &sign_key, validity, rng)?;
+        let public = kem_key.public_key().expect("a seed of 32 bytes has a public key");
         let kem_cert = kem_cert::issue(ca, &identity, &public);
         Ok(Self { identity, sign_key, sign_cert, kem_key, kem_cert })
     }

@@ -1,1 +1,5 @@
-fn main() {}
+//! The `crs-cms` command.
+
+fn main() -> std::process::ExitCode {
+    crs_cms::cli::main()
+}

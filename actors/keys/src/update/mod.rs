@@ -6,11 +6,13 @@
 //! what `upd.get` returns to a user.
 
 mod admissible;
+mod claimed;
 mod cms_key;
 mod content;
 mod file;
 
 pub use admissible::{Admission, Inadmissible, admissible};
+pub use claimed::claimed_account;
 pub use cms_key::{CmsKey, CmsPublicKey, Succession};
 pub use content::{TeamCode, UpdateFile, UpdateUser};
 pub use file::{Opened, Pin, PinOutcome, UpdateError, open, open_inner, seal};
