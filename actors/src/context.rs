@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use crs_types::{Clock, ConnectionId, NodeId, NodeName, Rng};
 use tokio::sync::watch;
 
-use crate::accounts::AccountRegistry;
+use crate::accounts::{AccountRegistry, BlobReader};
 use crate::directory::Directory;
 use crate::metrics::NodeMetrics;
 use crate::services::{Mail, Sessions, Updates};
@@ -27,6 +27,8 @@ pub struct NodeContext {
     pub clock: Arc<dyn Clock>,
     /// Accounts, users, blacklists.
     pub accounts: Arc<AccountRegistry>,
+    /// Certificates and packages of update files.
+    pub blobs: Arc<dyn BlobReader>,
     /// Presence.
     pub directory: Arc<dyn Directory>,
     /// Live trace.
@@ -78,6 +80,8 @@ pub struct ContextParts {
     pub settings: Settings,
     /// Accounts, users, blacklists.
     pub accounts: Arc<AccountRegistry>,
+    /// Certificates and packages of update files.
+    pub blobs: Arc<dyn BlobReader>,
     /// Presence.
     pub directory: Arc<dyn Directory>,
     /// Live trace.
@@ -95,6 +99,7 @@ impl NodeContext {
             version: parts.version,
             clock: parts.clock,
             accounts: parts.accounts,
+            blobs: parts.blobs,
             directory: parts.directory,
             trace: parts.trace,
             metrics: parts.metrics,

@@ -6,10 +6,12 @@
 //! off one [`NodeContext`], so that many nodes fit into one process.
 
 pub mod accounts;
+pub mod admin;
 pub mod connection;
 pub mod context;
 pub mod directory;
 pub mod handle;
+pub mod listener;
 pub mod metrics;
 pub mod services;
 pub mod session;

@@ -1,10 +1,11 @@
 //! The services a connection calls, as small interfaces: sessions and relay legs, messages, key
 //! updates. The tree joins them to their makers; tests join them to fakes.
 
+use crs_proto::delivery::Page;
 use crs_proto::wire::ErrorBody;
 use crs_proto::wire::call::{Answer, CallState, Hangup, Invite, Ringing};
-use crs_proto::wire::life::Role;
-use crs_proto::wire::message::{Ack, Acked, Fetch, Fetched, Post, Posted};
+use crs_proto::wire::life::{ClientInfo, Role};
+use crs_proto::wire::message::{Ack, Acked, Fetched, Post, Posted};
 use crs_proto::wire::relay::{Alloc, Free, Leg, Refresh};
 use crs_types::{AccountId, ClientAddr, DeviceId, Period, SessionId, Uri};
 use futures_util::future::BoxFuture;
@@ -82,14 +83,21 @@ pub trait Mail: Send + Sync {
     /// Confirms a message. The receiver's account was resolved before. Posts of one connection to
     /// one receiver are begun in order.
     fn post(&self, from: Party, to_account: AccountId, post: Post) -> Answering<Posted>;
-    /// A page of the user's mailbox.
-    fn fetch(&self, from: Party, fetch: Fetch) -> Answering<Fetched>;
+    /// A page of the user's mailbox, within all bounds that `page` names.
+    fn fetch(&self, from: Party, page: Page) -> Answering<Fetched>;
     /// Deletes items and sends receipts.
     fn ack(&self, from: Party, ack: Ack) -> Answering<Acked>;
-    /// Items waiting in the user's mailbox.
-    fn waiting(&self, account: AccountId, uri: Uri) -> Answering<u64>;
-    /// Arrival number of the newest item, 0 when there is none.
-    fn newest(&self, account: AccountId, uri: Uri) -> Answering<u64>;
+    /// What waits in the user's mailbox.
+    fn waiting(&self, account: AccountId, uri: Uri) -> Answering<Waiting>;
+}
+
+/// What waits in a mailbox.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Messages and receipts.
+    pub items: u64,
+    /// Arrival number of the newest item ever, 0 when there was none.
+    pub newest: u64,
 }
 
 /// What users have been offered and have confirmed of their monthly keys (crs_actors::store).
@@ -97,8 +105,10 @@ pub trait Mail: Send + Sync {
 pub trait Updates: Send + Sync {
     /// Records durably that the user has confirmed a period's keys.
     fn confirm(&self, account: AccountId, uri: Uri, period: Period, serial: u64) -> Answering<()>;
-    /// Records that periods were offered to the user; best effort.
-    fn offered(&self, account: AccountId, uri: Uri, periods: Vec<Period>);
-    /// The serial that the user has confirmed for a period.
-    fn confirmed(&self, account: &AccountId, uri: &Uri, period: Period) -> Option<u64>;
+    /// Records that these periods (with the serials of their files) were offered; best effort.
+    fn offered(&self, account: AccountId, uri: Uri, periods: Vec<(Period, u64)>);
+    /// The periods that the user has confirmed, with the serials of their files.
+    fn confirmed(&self, account: AccountId, uri: Uri) -> Answering<Vec<(Period, u64)>>;
+    /// Keeps what a device said about itself at attach (C-244…C-251); best effort.
+    fn client_info(&self, account: AccountId, uri: Uri, device: DeviceId, info: ClientInfo);
 }

@@ -106,7 +106,7 @@ impl Default for Settings {
             },
             detach_cleanup: Vec::new(),
             limits: LimitSettings::default(),
-            log_filter: "info".to_owned(),
+            log_filter: "info,ractor=warn".to_owned(),
         }
     }
 }

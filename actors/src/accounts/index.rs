@@ -38,6 +38,8 @@ pub struct PeriodIndex {
     pub blob: BlobHash,
     /// The account's CA certificates.
     pub cas: Vec<CertificateDer<'static>>,
+    /// Trust list for the users, as their packages carry it.
+    pub trust: Vec<u8>,
     /// Domains that this one wants to talk with.
     pub connected: Vec<AccountId>,
     /// Number of team codes.
@@ -55,6 +57,8 @@ pub struct PeriodContent<'a> {
     pub serial: u64,
     /// The account's CA certificates.
     pub cas: Vec<&'a [u8]>,
+    /// Trust list for the users.
+    pub trust: &'a [u8],
     /// Domains that this one wants to talk with.
     pub connected: Vec<AccountId>,
     /// Number of team codes.
@@ -123,6 +127,7 @@ impl PeriodIndex {
             serial: content.serial,
             blob,
             cas: content.cas.iter().map(|ca| CertificateDer::from(ca.to_vec())).collect(),
+            trust: content.trust.to_vec(),
             connected: content.connected.clone(),
             team_codes: content.team_codes,
             numbers,
@@ -223,6 +228,7 @@ mod tests {
             period: "2026-11".parse().unwrap(),
             serial: 1,
             cas: vec![b"ca"],
+            trust: b"trust",
             connected: Vec::new(),
             team_codes: 0,
             users,

@@ -28,6 +28,7 @@ pub struct Account {
     pub periods: BTreeMap<Period, Arc<PeriodIndex>>,
     /// Barred users.
     pub blacklist: BTreeSet<Uri>,
+    cas: Vec<CertificateDer<'static>>,
 }
 
 /// A certificate's generation is older than the newest of its user.
@@ -82,6 +83,21 @@ impl AccountsView {
 }
 
 impl Account {
+    /// An account as its control record and its update files say.
+    pub fn new(
+        id: AccountId,
+        periods: BTreeMap<Period, Arc<PeriodIndex>>,
+        blacklist: BTreeSet<Uri>,
+    ) -> Self {
+        let mut cas: Vec<CertificateDer<'static>> = Vec::new();
+        for ca in periods.values().rev().flat_map(|index| &index.cas) {
+            if !cas.contains(ca) {
+                cas.push(ca.clone());
+            }
+        }
+        Self { id, periods, blacklist, cas }
+    }
+
     /// The update file in force: of this month, or of the last one while its grace runs.
     pub fn current(&self, now: Timestamp) -> Option<&Arc<PeriodIndex>> {
         let month = Period::at(now);
@@ -145,11 +161,8 @@ impl Account {
 
     /// CA certificates against which a client certificate is checked: those of all periods, so
     /// that a certificate of last month outlives a change of the CA.
-    pub fn cas(&self) -> Vec<CertificateDer<'static>> {
-        let mut cas: Vec<_> = self.periods.values().rev().flat_map(|p| p.cas.clone()).collect();
-        let mut seen = BTreeSet::new();
-        cas.retain(|ca| seen.insert(ca.as_ref().to_vec()));
-        cas
+    pub fn cas(&self) -> &[CertificateDer<'static>] {
+        &self.cas
     }
 
     /// Current and next month, where they are applied: what clients are offered.

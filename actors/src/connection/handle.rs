@@ -4,17 +4,21 @@ use crs_proto::wire::life::UnregisteredReason;
 use crs_types::ConnectionId;
 
 use super::ServerEvent;
+use super::inner::Inner;
 use crate::handle::{CastError, Handle};
 
 /// Messages to a connection's actor.
 #[derive(Debug)]
-pub enum ConnectionMsg {
-    /// Send an event to the client.
+pub struct ConnectionMsg(pub(super) Kind);
+
+#[derive(Debug)]
+pub(super) enum Kind {
     Event(ServerEvent),
-    /// End the registration; the connection goes on unless a detach-cleanup rule says otherwise.
     Unregister(UnregisteredReason),
-    /// Close the connection.
     Close,
+    Inner(Inner),
+    #[cfg(test)]
+    Panic,
 }
 
 /// A client connection of this node. Cheap to clone; sending never waits.
@@ -22,6 +26,12 @@ pub enum ConnectionMsg {
 pub struct ConnectionHandle {
     id: ConnectionId,
     handle: Handle<ConnectionMsg>,
+}
+
+impl ConnectionMsg {
+    pub(super) fn internal(inner: Inner) -> Self {
+        Self(Kind::Inner(inner))
+    }
 }
 
 impl ConnectionHandle {
@@ -38,23 +48,28 @@ impl ConnectionHandle {
     /// Sends an event to the client. A refusal means that the client is too slow or gone; the
     /// connection is then cut, and what it missed comes again after its reconnect.
     pub fn event(&self, event: ServerEvent) -> Result<(), CastError> {
-        self.handle.try_cast(ConnectionMsg::Event(event)).inspect_err(|_| self.cut())
+        self.cast(Kind::Event(event))
     }
 
-    /// Ends the registration with a reason the client is told.
+    /// Ends the registration with a reason the client is told. After `purged`, `blacklisted`,
+    /// `account-deleted`, `update-required` and `node-drain` the connection is closed too.
     pub fn unregister(&self, reason: UnregisteredReason) -> Result<(), CastError> {
-        self.handle.try_cast(ConnectionMsg::Unregister(reason)).inspect_err(|_| self.cut())
+        self.cast(Kind::Unregister(reason))
     }
 
     /// Closes the connection, even when its queue is full.
     pub fn close(&self) {
-        if self.handle.try_cast(ConnectionMsg::Close).is_err() {
-            self.cut();
-        }
+        let _ = self.cast(Kind::Close);
     }
 
-    /// Ends the actor without any further word to the client.
-    fn cut(&self) {
-        self.handle.actor().stop(None);
+    /// Makes the actor panic.
+    #[cfg(test)]
+    pub(crate) fn panic(&self) {
+        let _ = self.cast(Kind::Panic);
+    }
+
+    fn cast(&self, kind: Kind) -> Result<(), CastError> {
+        // Whoever cannot be told is cut without a further word.
+        self.handle.try_cast(ConnectionMsg(kind)).inspect_err(|_| self.handle.actor().stop(None))
     }
 }

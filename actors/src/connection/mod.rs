@@ -1,7 +1,30 @@
-//! One supervised actor per client connection.
+//! One supervised actor per client connection (docs/supervision.md).
+//!
+//! The actor owns the protocol core and decides; an I/O task of its own moves bytes. Requests
+//! that wait for something run as tasks of the actor, never in it. Whatever ends the actor ends
+//! its tasks, takes the user off the directory and closes the socket.
 
+mod actor;
+mod attachment;
 mod event;
 mod handle;
+mod inner;
+mod io;
+mod lifecycle;
+mod op;
+mod outbox;
+mod state;
 
 pub use event::ServerEvent;
 pub use handle::{ConnectionHandle, ConnectionMsg};
+pub use op::attach::FEATURES;
+
+pub(crate) use actor::start;
+pub(crate) use lifecycle::Lifecycle;
+
+/// Runs the test-only echo on a connection.
+pub(crate) async fn echo(established: crate::listener::Established) {
+    // The place and the trace end with the echo.
+    let _lifecycle = established.lifecycle;
+    io::echo(established.socket).await;
+}

@@ -58,7 +58,7 @@ impl Default for LocalDirectory {
 }
 
 impl Directory for LocalDirectory {
-    fn register(&self, new: Registration) -> Result<Vec<Arc<Registration>>, TooMany> {
+    fn register(&self, new: Arc<Registration>) -> Result<Vec<Arc<Registration>>, TooMany> {
         let key = (new.account.clone(), new.uri.clone());
         let mut shard = self.shard(&new.uri);
         let entries = shard.entry(key).or_default();
@@ -73,7 +73,7 @@ impl Directory for LocalDirectory {
             return Err(TooMany);
         }
         let (out, mut kept): (Vec<_>, Vec<_>) = entries.drain(..).partition(displaced);
-        kept.push(Arc::new(new));
+        kept.push(new);
         kept.sort_unstable_by(|a, b| order(a).cmp(&order(b)));
         kept.shrink_to_fit();
         *entries = kept;

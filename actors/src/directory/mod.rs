@@ -64,7 +64,7 @@ pub struct TooMany;
 pub trait Directory: Send + Sync {
     /// Adds a registration. What it displaces (the old primary, or the same device's or
     /// connection's earlier registration) is returned; the caller unregisters those.
-    fn register(&self, registration: Registration) -> Result<Vec<Arc<Registration>>, TooMany>;
+    fn register(&self, registration: Arc<Registration>) -> Result<Vec<Arc<Registration>>, TooMany>;
     /// Removes a connection's registration; `None` when it had been displaced or removed before.
     fn remove(&self, account: &AccountId, uri: &Uri, id: ConnectionId)
     -> Option<Arc<Registration>>;

@@ -1,0 +1,177 @@
+//! The accept loop: takes connections within the limits and runs their handshakes.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crs_types::ClientAddr;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use super::capacity::{Capacity, Place};
+use super::failures::Failures;
+use super::handshake::{self, HandshakeError, Terms};
+use super::socket::Socket;
+use super::tls::TlsSettings;
+use super::upgrade::Protocol;
+use crate::connection::{self, Lifecycle};
+use crate::context::NodeContext;
+use crate::supervisor::SupervisorHandle;
+
+/// File descriptors kept free for the store, peers, admins and the relay.
+pub const FD_RESERVE: usize = 512;
+/// Handshakes under way at once; beyond it accepting pauses.
+pub const HANDSHAKES_MAX: usize = 8_192;
+/// How long accepting pauses when the system has no file descriptor left.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What a client listener needs. Shared by all listeners of a node.
+pub struct ListenerShared {
+    /// The node.
+    pub context: Arc<NodeContext>,
+    /// TLS of the client port.
+    pub tls: TlsSettings,
+    /// Where connection actors live.
+    pub connections: SupervisorHandle,
+    /// Counts connections.
+    pub capacity: Arc<Capacity>,
+    /// Failed handshakes by address.
+    pub failures: Failures,
+    /// Open files this process may have.
+    pub fd_limit: usize,
+    /// Addresses of the pool's nodes, whose test clients are welcome.
+    pub pool: Arc<[IpAddr]>,
+    /// Offer the test-only echo.
+    pub echo: bool,
+    /// Count failed handshakes of loopback addresses too; off by default, for whoever is on the
+    /// machine can do worse.
+    pub limit_loopback: bool,
+}
+
+/// Accepts until the future is dropped; returns only on an error of the socket itself.
+pub(super) async fn run(listener: Arc<TcpListener>, shared: Arc<ListenerShared>) -> io::Error {
+    let mut handshakes = JoinSet::new();
+    let metrics = &shared.context.metrics.listener;
+    loop {
+        while let Some(ended) = handshakes.try_join_next() {
+            log_panic(ended);
+        }
+        let place = if handshakes.len() < HANDSHAKES_MAX { shared.place() } else { None };
+        let Some(place) = place else {
+            metrics.accept_paused.increment(1);
+            tokio::select! {
+                () = shared.capacity.freed() => {}
+                Some(ended) = handshakes.join_next() => log_panic(ended),
+            }
+            continue;
+        };
+        match listener.accept().await {
+            Ok((tcp, addr)) => {
+                metrics.accepted.increment(1);
+                let (shared, addr) = (Arc::clone(&shared), ClientAddr::new(addr));
+                if shared.refuses(addr) {
+                    shared.context.metrics.listener.refused_address.increment(1);
+                } else {
+                    handshakes.spawn(serve(tcp, addr, shared, place));
+                }
+            }
+            Err(error) if is_transient(&error) => {}
+            Err(error) if is_exhausted(&error) => {
+                metrics.accept_paused.increment(1);
+                tracing::warn!(%error, "accepting pauses");
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => return error,
+        }
+    }
+}
+
+impl ListenerShared {
+    fn place(&self) -> Option<Place> {
+        let limits = self.context.settings().limits;
+        let by_files = self.fd_limit.saturating_sub(FD_RESERVE);
+        self.capacity.try_enter(limits.connections.min(by_files))
+    }
+
+    fn counts(&self, addr: ClientAddr) -> bool {
+        self.limit_loopback || !addr.ip().is_loopback()
+    }
+
+    fn refuses(&self, addr: ClientAddr) -> bool {
+        let rate = self.context.settings().limits.failed_handshakes_per_minute;
+        self.counts(addr) && self.failures.refuses(addr, rate, self.context.clock.mono())
+    }
+
+    fn failed(&self, addr: ClientAddr, error: &HandshakeError) {
+        let metrics = &self.context.metrics.listener;
+        match error {
+            HandshakeError::Timeout => metrics.handshake_timeout.increment(1),
+            HandshakeError::Upgrade(_) => metrics.upgrade_failed.increment(1),
+            HandshakeError::Tls(_)
+            | HandshakeError::NoCertificate
+            | HandshakeError::Identity(_)
+            | HandshakeError::Io(_) => metrics.handshake_failed.increment(1),
+        }
+        if error.is_offence() && self.counts(addr) {
+            let rate = self.context.settings().limits.failed_handshakes_per_minute;
+            self.failures.count(addr, rate, self.context.clock.mono());
+        }
+        tracing::debug!(%addr, %error, "handshake failed");
+    }
+}
+
+/// One connection up to its actor. This future ends when the actor has taken over, so that an
+/// idle connection does not keep a handshake's memory.
+async fn serve(tcp: TcpStream, addr: ClientAddr, shared: Arc<ListenerShared>, place: Place) {
+    let context = &shared.context;
+    let began = context.clock.mono();
+    let gauge = context.metrics.listener.handshaking.clone();
+    gauge.increment(1.0);
+    let _ = tcp.set_nodelay(true);
+    let lifecycle = Lifecycle::connected(Arc::clone(context), addr, place);
+    let local = handshake::is_local(addr, &shared.pool);
+    let terms = Terms { tls: &shared.tls, echo: shared.echo, local };
+    let outcome = Box::pin(handshake::establish(Socket::new(tcp), terms, lifecycle)).await;
+    gauge.decrement(1.0);
+    let established = match outcome {
+        Ok(established) => established,
+        Err(error) => return shared.failed(addr, &error),
+    };
+    let seconds = context.clock.mono().since(began).as_secs_f64();
+    context.metrics.listener.handshake_seconds.record(seconds);
+    match established.protocol {
+        Protocol::Crs => connection::start(established, context, &shared.connections).await,
+        Protocol::Echo => connection::echo(established).await,
+    }
+}
+
+fn log_panic(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a handshake panicked");
+    }
+}
+
+/// Errors of the connection that was about to be accepted, not of the listener.
+fn is_transient(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::PermissionDenied
+    )
+}
+
+/// Too many open files (this process or the system), or no memory for a socket.
+fn is_exhausted(error: &io::Error) -> bool {
+    const EXHAUSTED: [nix::errno::Errno; 4] = [
+        nix::errno::Errno::EMFILE,
+        nix::errno::Errno::ENFILE,
+        nix::errno::Errno::ENOBUFS,
+        nix::errno::Errno::ENOMEM,
+    ];
+    error.raw_os_error().is_some_and(|raw| EXHAUSTED.contains(&nix::errno::Errno::from_raw(raw)))
+}
