@@ -10,6 +10,7 @@ pub mod delivery;
 pub mod keepalive;
 pub mod leg;
 pub mod rate;
+pub mod schema;
 pub mod session;
 pub mod wire;
 
