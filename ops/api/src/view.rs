@@ -112,12 +112,12 @@ fn object<R: Row>(row: &R) -> Map<String, Value> {
 /// `field as "key"` gives the JSON key where the field cannot bear its name.
 #[macro_export]
 macro_rules! row {
-    ($(#[$meta:meta])* pub struct $name:ident { $(
+    ($(#[$meta:meta])* $vis:vis struct $name:ident { $(
         $(#[$doc:meta])* $field:ident $(as $key:literal)? : $ty:ty => $($flag:ident)? $title:literal
     ),* $(,)? }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-        pub struct $name { $($(#[$doc])* $(#[serde(rename = $key)])? pub $field: $ty,)* }
+        $vis struct $name { $($(#[$doc])* $(#[serde(rename = $key)])? $vis $field: $ty,)* }
 
         impl $crate::view::Row for $name {
             const COLUMNS: &'static [$crate::view::Column] = &[$($crate::view::Column {
@@ -136,8 +136,8 @@ macro_rules! row {
 /// Declares a row type that is the whole reply: printed as one record.
 #[macro_export]
 macro_rules! record {
-    ($(#[$meta:meta])* pub struct $name:ident { $($rest:tt)* }) => {
-        $crate::row! { $(#[$meta])* pub struct $name { $($rest)* } }
+    ($(#[$meta:meta])* $vis:vis struct $name:ident { $($rest:tt)* }) => {
+        $crate::row! { $(#[$meta])* $vis struct $name { $($rest)* } }
 
         impl $crate::view::Render for $name {
             fn view(&self) -> $crate::view::View {

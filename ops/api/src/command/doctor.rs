@@ -21,7 +21,6 @@ pub const NODE_CHECKS: &[&str] = &[
     "updates-next",
     "certificate",
     "notify-script",
-    "restarts",
 ];
 
 /// Which checks.

@@ -10,7 +10,7 @@ fn options(format: Format, verbose: bool) -> Options {
 
 crate::row! {
     /// A row with everything that is difficult.
-    pub struct Odd {
+    struct Odd {
         /// Text.
         name: String => "NAME",
         /// Number.

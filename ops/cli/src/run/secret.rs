@@ -18,7 +18,7 @@ const ACCOUNT_SECRET_MAX: usize = 64;
 
 crs_admin_api::record! {
     /// What `create sharedSecret` prints.
-    pub struct Made {
+    struct Made {
         /// Base64.
         shared_secret: SecretText => "shared secret",
     }
