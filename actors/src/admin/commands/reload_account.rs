@@ -1,0 +1,67 @@
+//! `reload account`: takes hand edits of the blacklist files over into the store.
+
+use std::io;
+
+use crs_admin_api::AdminError;
+use crs_admin_api::command::reload_account::{ReloadRow, Reply};
+use crs_proto::wire::life::UnregisteredReason;
+use crs_storage::command::control::Account;
+
+use super::{blacklist, on_disk};
+use crate::admin::AdminContext;
+use crate::admin::files::{self, BlacklistFile};
+
+pub(super) async fn run(context: &AdminContext) -> Result<Reply, AdminError> {
+    let control = context.store.control();
+    let mut rows = Vec::with_capacity(control.accounts.len());
+    for account in control.accounts.values() {
+        rows.push(reload(context, account).await?);
+    }
+    Ok(rows)
+}
+
+async fn reload(context: &AdminContext, account: &Account) -> Result<ReloadRow, AdminError> {
+    let mut row = ReloadRow {
+        account: account.id.clone(),
+        blocked: 0,
+        unblocked: 0,
+        closed: 0,
+        problems: Vec::new(),
+    };
+    let (root, id) = (context.facts.accounts_dir.clone(), account.id.clone());
+    match on_disk(move || files::read_blacklist(&root, &id)).await? {
+        Ok(Some(file)) => take_over(context, account, file, &mut row).await?,
+        // Nobody wrote one, or somebody lost it: neither means that all may come in again.
+        Ok(None) => blacklist::mirror(context, &account.id).await?,
+        Err(error) => row.problems.push(unreadable(&error)),
+    }
+    Ok(row)
+}
+
+/// With lines that are no numbers, nobody is let in: a typing mistake must not unblock.
+async fn take_over(
+    context: &AdminContext,
+    account: &Account,
+    file: BlacklistFile,
+    row: &mut ReloadRow,
+) -> Result<(), AdminError> {
+    for uri in file.users.iter().filter(|uri| !account.blacklist.contains_key(*uri)) {
+        row.blocked += u64::from(blacklist::block(context, &account.id, uri).await?);
+    }
+    let gone = account.blacklist.keys().filter(|uri| !file.users.contains(*uri));
+    if file.problems.is_empty() {
+        for uri in gone {
+            row.unblocked += u64::from(blacklist::unblock(context, &account.id, uri).await?);
+        }
+    }
+    context.loaded().await;
+    for uri in &file.users {
+        row.closed += context.drop_user(&account.id, uri, UnregisteredReason::Blacklisted);
+    }
+    row.problems = file.problems;
+    Ok(())
+}
+
+fn unreadable(error: &io::Error) -> String {
+    format!("the blacklist file cannot be read: {error}")
+}

@@ -1,0 +1,67 @@
+//! After a change: waiting until this node has loaded it, and ending what it no longer allows.
+
+use std::time::Duration;
+
+use crs_proto::wire::life::UnregisteredReason;
+use crs_types::{AccountId, Uri};
+
+use super::AdminContext;
+use crate::directory::Registration;
+
+/// Loading indexes an update file of up to 256 MiB.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+impl AdminContext {
+    /// Waits until the accounts this node decides by are those of the control state. False when
+    /// that takes too long: the change is durable, but connections may still come in by the old
+    /// rules.
+    pub(super) async fn loaded(&self) -> bool {
+        let version = self.store.control().version;
+        let look = async {
+            while self.accounts.view().version < version {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        tokio::time::timeout(LOAD_TIMEOUT, look).await.is_ok()
+    }
+
+    /// Ends a user's registrations, sessions and connections. Returns the connections.
+    pub(super) fn drop_user(
+        &self,
+        account: &AccountId,
+        uri: &Uri,
+        reason: UnregisteredReason,
+    ) -> u64 {
+        let found = self.node.directory.find(account, uri);
+        found.iter().for_each(|registration| end(registration, reason));
+        if reason != UnregisteredReason::Purged {
+            self.sessions.end_user(account, uri);
+        }
+        found.len() as u64
+    }
+
+    /// Ends the connections of an account for which `reason` gives one. Returns their number.
+    pub(super) fn drop_of_account(
+        &self,
+        account: &AccountId,
+        reason: impl Fn(&Registration) -> Option<UnregisteredReason>,
+    ) -> u64 {
+        let mut closed = 0;
+        for registration in self.node.directory.of_account(account) {
+            let Some(reason) = reason(&registration) else { continue };
+            end(&registration, reason);
+            if reason != UnregisteredReason::Purged {
+                self.sessions.end_user(account, &registration.uri);
+            }
+            closed += 1;
+        }
+        closed
+    }
+}
+
+fn end(registration: &Registration, reason: UnregisteredReason) {
+    // A client too slow to be told is cut all the same.
+    let _ = registration.handle.unregister(reason);
+    registration.handle.close();
+}
