@@ -6,10 +6,12 @@
 
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::de::{DeserializeOwned, Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A CBOR byte string. `Debug` prints only the length, for some hold ciphertext or keys.
+/// A CBOR byte string; base64 text in JSON. `Debug` prints only the length, for some hold ciphertext or keys.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bytes(pub Vec<u8>);
 
@@ -98,12 +100,19 @@ impl fmt::Debug for Bytes {
 
 impl Serialize for Bytes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            return serializer.serialize_str(&STANDARD.encode(&self.0));
+        }
         serializer.serialize_bytes(&self.0)
     }
 }
 
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            let text = String::deserialize(deserializer)?;
+            return STANDARD.decode(text).map(Self).map_err(D::Error::custom);
+        }
         deserializer.deserialize_byte_buf(BytesVisitor)
     }
 }
@@ -137,6 +146,7 @@ pub(crate) mod tests {
 
     /// Panics unless every map in `bytes` is in deterministic order (RFC 8949 §4.2.1).
     pub(crate) fn assert_deterministic(bytes: &[u8]) {
+        #[allow(clippy::wildcard_enum_match_arm, reason = "a foreign, non-exhaustive enum")]
         fn check(value: &Value) {
             match value {
                 Value::Map(entries) => {
@@ -145,6 +155,7 @@ pub(crate) mod tests {
                     entries.iter().for_each(|(_, value)| check(value));
                 }
                 Value::Array(items) => items.iter().for_each(check),
+                Value::Tag(_, inner) => check(inner),
                 _ => {}
             }
         }

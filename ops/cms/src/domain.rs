@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crs_keys::account_ca::{AccountCa, IssueError};
+use crs_keys::cbor::Bytes;
 use crs_keys::bundle::{BundleError, ServerTrust};
 use crs_keys::trust::{CAS_MAX, CONNECTED_MAX};
 use crs_keys::update::{
@@ -67,7 +68,7 @@ struct State {
     /// Generations of removed users: a number that comes back must not revive old keys.
     retired: BTreeMap<Uri, u32>,
     team_codes: BTreeMap<String, BTreeSet<Uri>>,
-    connected: BTreeMap<AccountId, Vec<Vec<u8>>>,
+    connected: BTreeMap<AccountId, Vec<Bytes>>,
 }
 
 /// What can go wrong, with what to do about it in [`DomainError::hint`].
@@ -279,7 +280,7 @@ impl Domain {
         if !self.state.connected.contains_key(&account) {
             limit("connected domains", self.state.connected.len(), CONNECTED_MAX)?;
         }
-        let cas = cas.iter().map(|ca| ca.as_ref().to_vec()).collect();
+        let cas = cas.iter().map(|ca| ca.as_ref().into()).collect();
         self.state.connected.insert(account, cas);
         Ok(())
     }
@@ -337,7 +338,9 @@ impl Domain {
 
     /// Connected domains with their CAs.
     pub fn connected(&self) -> BTreeMap<AccountId, Vec<CertificateDer<'static>>> {
-        let cas = |cas: &Vec<Vec<u8>>| cas.iter().cloned().map(CertificateDer::from).collect();
+        let cas = |cas: &Vec<Bytes>| {
+            cas.iter().map(|ca| CertificateDer::from(ca.0.clone())).collect()
+        };
         self.state.connected.iter().map(|(id, list)| (id.clone(), cas(list))).collect()
     }
 

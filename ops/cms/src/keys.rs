@@ -5,6 +5,7 @@
 //! of users holds no keys at all.
 
 use crs_keys::account_ca::AccountCa;
+use crs_keys::cbor::Bytes;
 use crs_keys::derive;
 use crs_keys::kem;
 use crs_keys::p256::SigningKey;
@@ -34,7 +35,7 @@ pub(crate) struct StoredKeys {
     account_secret: Secret,
     master: Secret,
     cms_key: Secret,
-    succession: Vec<Vec<u8>>,
+    succession: Succession,
     cas: Vec<StoredCa>,
 }
 
@@ -42,7 +43,7 @@ pub(crate) struct StoredKeys {
 #[serde(deny_unknown_fields)]
 struct StoredCa {
     key: Secret,
-    certificate: Vec<u8>,
+    certificate: Bytes,
 }
 
 impl Keys {
@@ -107,14 +108,14 @@ impl Keys {
     pub(crate) fn to_stored(&self) -> StoredKeys {
         let ca = |ca: &AccountCa| StoredCa {
             key: ca.key().scalar().clone(),
-            certificate: ca.certificate().as_ref().to_vec(),
+            certificate: ca.certificate().as_ref().into(),
         };
         StoredKeys {
             v: 1,
             account_secret: self.account_secret.clone(),
             master: self.master.clone(),
             cms_key: self.cms.seed().clone(),
-            succession: self.succession.0.iter().map(|link| link.0.clone()).collect(),
+            succession: self.succession.clone(),
             cas: self.cas.iter().map(ca).collect(),
         }
     }
@@ -129,7 +130,7 @@ impl Keys {
         let damaged = |_| DomainError::Keys;
         let ca = |ca: StoredCa| {
             let key = SigningKey::from_scalar(ca.key.expose()).map_err(|_| DomainError::Keys)?;
-            let certificate = CertificateDer::from(ca.certificate);
+            let certificate = CertificateDer::from(ca.certificate.0);
             Ok(AccountCa::from_parts(account.clone(), key, certificate))
         };
         let cas = stored.cas.into_iter().map(ca).collect::<Result<Vec<_>, DomainError>>()?;
@@ -140,7 +141,7 @@ impl Keys {
             account_secret: stored.account_secret,
             cas,
             cms: CmsKey::from_seed(stored.cms_key.expose()).map_err(damaged)?,
-            succession: Succession(stored.succession.into_iter().map(Into::into).collect()),
+            succession: stored.succession,
             master: stored.master,
         })
     }

@@ -175,3 +175,25 @@ fn organisations_connect_by_public_files() {
     std::fs::write(temp.path().join("junk"), "{}").unwrap();
     assert_eq!(fails(&acme, 1, &["connect", "junk"])["code"], "public-file");
 }
+
+#[test]
+fn the_pool_ca_is_taken_from_pem_or_der_and_reaches_the_bundle() {
+    use base64::Engine;
+    let (temp, dir) = domain();
+    let pool = crs_keys::pool_ca::PoolCa::generate(&mut crs_types::rng::OsRng, NOW).unwrap();
+    let der = pool.certificate().as_ref();
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
+    std::fs::write(temp.path().join("ca.pem"), pem).unwrap();
+    std::fs::write(temp.path().join("ca.der"), der).unwrap();
+    for file in ["ca.pem", "ca.der"] {
+        ok(&dir, &["server", "--server", "[2001:db8::1]:5223", "--server-ca", file]);
+        let made = ok(&dir, &["enrol", USER, "-o", "a.crsenrol"]);
+        let bytes = std::fs::read(temp.path().join("a.crsenrol")).unwrap();
+        let opened = Bundle::open(&bytes, made["pin"].as_str().unwrap(), NOW).unwrap();
+        assert_eq!(opened.server, bundle::ServerTrust::PoolCa(der.into()));
+        assert_eq!(opened.addresses, ["[2001:db8::1]:5223"]);
+    }
+    std::fs::write(temp.path().join("junk"), "junk").unwrap();
+    assert_eq!(fails(&dir, 2, &["server", "--server-ca", "junk"])["code"], "input");
+}
