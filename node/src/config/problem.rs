@@ -62,6 +62,11 @@ impl Problem {
         }
     }
 
+    /// Something found out after the files were parsed.
+    pub(crate) fn of_start(why: &str) -> Self {
+        Self::general(Severity::Error, why)
+    }
+
     /// A file that cannot be read.
     pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Self {
         let file = path.display().to_string();

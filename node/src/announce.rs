@@ -1,0 +1,101 @@
+//! What the node prints once it serves: where it listens and what to do next.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::folder::DataFolder;
+use crate::identity::POOL_CA_FILE;
+use crate::serve::Environment;
+
+/// Addresses that were really bound.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Addresses {
+    /// Clients.
+    pub client: SocketAddr,
+    /// Media, best first.
+    pub media: Vec<SocketAddr>,
+    /// Metrics and health.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// The line for programs.
+#[derive(Serialize)]
+struct Ready<'a> {
+    ready: bool,
+    node: &'a str,
+    pid: u32,
+    #[serde(flatten)]
+    addresses: &'a Addresses,
+    admin_socket: &'a Path,
+    pool_ca: PathBuf,
+    data: &'a Path,
+    log: &'a Path,
+    created: &'a [PathBuf],
+}
+
+/// Prints to standard output; a closed pipe there is nobody's fault.
+pub fn ready(config: &Config, environment: &Environment, addresses: &Addresses, folder: &DataFolder) {
+    let pool_ca = config.paths.data.join(POOL_CA_FILE);
+    let text = if environment.ready_json {
+        let line = Ready {
+            ready: true,
+            node: config.name.as_str(),
+            pid: std::process::id(),
+            addresses,
+            admin_socket: &config.paths.admin_socket,
+            pool_ca,
+            data: &config.paths.data,
+            log: &config.paths.log,
+            created: &folder.created,
+        };
+        serde_json::to_string(&line).map(|line| line + "\n").unwrap_or_default()
+    } else {
+        people(config, addresses, folder, &pool_ca)
+    };
+    let mut out = std::io::stdout().lock();
+    let _closed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn people(config: &Config, addresses: &Addresses, folder: &DataFolder, pool_ca: &Path) -> String {
+    let mut lines = Vec::new();
+    if !folder.created.is_empty() {
+        lines.push("first start, created:".to_owned());
+        lines.extend(folder.created.iter().map(|path| format!("  {}", path.display())));
+    }
+    lines.push(format!("{} serves:", config.name));
+    lines.push(format!("  clients   tcp {}", addresses.client));
+    lines.extend(addresses.media.iter().map(|addr| format!("  media     udp {addr}")));
+    lines.extend(addresses.metrics.iter().map(|addr| format!("  metrics   http://{addr}/metrics")));
+    lines.push(format!("  crs-cli   {}", config.paths.admin_socket.display()));
+    lines.push(format!("  logs      {}", config.paths.log.display()));
+    if config.pool.development {
+        lines.extend(next_steps(config, addresses, pool_ca));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn next_steps(config: &Config, addresses: &Addresses, pool_ca: &Path) -> [String; 5] {
+    let socket = config.paths.admin_socket.display();
+    [
+        String::new(),
+        "Development keys, loopback only: NOT FOR PRODUCTION. Next:".to_owned(),
+        format!("  {} --socket {socket} create account demo", sibling("crs-cli")),
+        format!(
+            "  {} init --account demo --secret-file SECRET_FILE --server {} --server-ca {} ./demo",
+            sibling("crs-cms"),
+            addresses.client,
+            pool_ca.display()
+        ),
+        "Stop with ctrl-c.".to_owned(),
+    ]
+}
+
+/// The program beside this one, when it is there: a build folder is in nobody's PATH.
+fn sibling(name: &str) -> String {
+    let beside = std::env::current_exe().ok().map(|exe| exe.with_file_name(name));
+    beside.filter(|path| path.is_file()).map_or_else(|| name.to_owned(), |path| path.display().to_string())
+}
