@@ -13,11 +13,15 @@ pub mod directory;
 pub mod handle;
 pub mod listener;
 pub mod metrics;
+pub mod relay;
 pub mod services;
 pub mod session;
 pub mod settings;
 pub mod supervisor;
 pub mod trace;
+
+#[cfg(test)]
+mod testing;
 
 pub use accounts::AccountRegistry;
 pub use connection::{ConnectionHandle, ServerEvent};

@@ -37,6 +37,9 @@ pub struct RelayConfig {
     pub batch: usize,
     /// Use the kernel's receive coalescing (UDP_GRO) and segmentation (UDP_SEGMENT).
     pub offload: bool,
+    /// Number of the first resource, so that ids stay unique when a node makes a new relay;
+    /// 1…2^51, since leg ids are on the wire.
+    pub first_allocation: u64,
 }
 
 impl RelayConfig {
@@ -51,6 +54,7 @@ impl RelayConfig {
             rate: LegRate::default(),
             batch: BATCH_DEFAULT,
             offload: false,
+            first_allocation: 1,
         }
     }
 

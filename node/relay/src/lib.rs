@@ -26,5 +26,5 @@ pub use config::{LegRate, RelayConfig, RelayLimits};
 pub use counters::{LegCounters, RelayCounters, TypeCounters};
 pub use event::{LegAddress, RelayEvent};
 pub use kind::{RelayType, TwoLegKind};
-pub use relay::{LEG_LIFETIME, Relay, SILENCE};
+pub use relay::{LEG_LIFETIME, Relay, RelayReader, SILENCE};
 pub use thread::Notify;

@@ -54,13 +54,13 @@ pub(crate) fn allocation_of(leg: LegId) -> AllocationId {
 }
 
 impl Records {
-    pub(crate) fn new(max_legs: usize) -> Self {
+    pub(crate) fn new(max_legs: usize, first: u64) -> Self {
         let pairs = max_legs / 2;
         Self {
             all: BTreeMap::new(),
             pairs: vec![None; pairs],
             free: (0..pairs as u32).collect(),
-            next: 1,
+            next: first,
             generation: 1,
         }
     }

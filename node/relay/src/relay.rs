@@ -36,6 +36,24 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// Channel numbers of opaque legs (RFC 8656 §12).
 const CHANNEL_FIRST: u16 = 0x4000;
 
+/// Reads the counters from anywhere, without the [`Relay`] itself. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct RelayReader(Arc<[Arc<ThreadCells>]>);
+
+impl RelayReader {
+    /// Sums over all threads since the relay was bound.
+    pub fn counters(&self) -> RelayCounters {
+        let mut sum = RelayCounters::default();
+        self.0.iter().for_each(|cells| cells.add_to(&mut sum));
+        sum
+    }
+
+    /// CPU time of each thread, as last published (a tenth of a second ago at most while busy).
+    pub fn cpu_times(&self) -> Vec<Duration> {
+        self.0.iter().map(|cells| Duration::from_micros(cells.cpu_micros.get())).collect()
+    }
+}
+
 /// The data plane's handle. One owner; dropping it ends the threads and closes the sockets.
 ///
 /// Order: [`Relay::bind`], [`Relay::start`], then any of the rest; [`Relay::poll`] at least once a
@@ -78,7 +96,7 @@ impl Relay {
         let seed = u128::from_le_bytes(seed);
         let cells = (0..config.threads).map(|_| ThreadCells::new(config.max_legs)).collect();
         Ok(Self {
-            records: Records::new(config.max_legs),
+            records: Records::new(config.max_legs, config.first_allocation),
             addresses,
             sockets,
             clock,
@@ -218,16 +236,14 @@ impl Relay {
         &self.config
     }
 
-    /// Sums over all threads since the relay was bound.
-    pub fn counters(&self) -> RelayCounters {
-        let mut sum = RelayCounters::default();
-        self.cells.iter().for_each(|cells| cells.add_to(&mut sum));
-        sum
+    /// Reads the counters.
+    pub fn reader(&self) -> RelayReader {
+        RelayReader(self.cells.iter().map(Arc::clone).collect())
     }
 
-    /// CPU time of each thread, as last published (a tenth of a second ago at most while busy).
-    pub fn cpu_times(&self) -> Vec<Duration> {
-        self.cells.iter().map(|cells| Duration::from_micros(cells.cpu_micros.get())).collect()
+    /// Sums over all threads since the relay was bound.
+    pub fn counters(&self) -> RelayCounters {
+        self.reader().counters()
     }
 
     /// Threads that run.

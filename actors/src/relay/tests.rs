@@ -1,0 +1,130 @@
+//! The relay's actors over a real data plane on loopback.
+
+use std::net::UdpSocket;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crs_proto::leg::LegCredentials;
+use crs_proto::leg::client::{answer_check, binding_request, transaction_id};
+use crs_proto::session::RelayFailure;
+use crs_proto::wire::relay::{Leg, MediaAddress, RelayKind};
+use crs_relay::{RelayConfig, RelayType};
+use crs_types::{AllocationId, ClientAddr, OsRng, SessionId, SystemClock, Timestamp};
+
+use super::{RelayAlarm, RelayService, RelaySettings};
+use crate::admin::RelayView;
+use crate::metrics::NodeMetrics;
+use crate::session::{Allocated, MediaRelay};
+
+type Alarms = Arc<Mutex<Vec<RelayAlarm>>>;
+
+async fn service(limit: Option<u64>) -> (RelayService, Alarms) {
+    let mut relay = RelayConfig::on(vec!["127.0.0.1:0".parse().unwrap()]);
+    relay.limits.rtp = limit;
+    relay.max_legs = 32;
+    let alarms = Alarms::default();
+    let heard = Arc::clone(&alarms);
+    let alarm = Arc::new(move |alarm| heard.lock().unwrap().push(alarm));
+    let settings = RelaySettings { relay, advertised: Vec::new(), alarm };
+    let clock = Arc::new(SystemClock::new());
+    let metrics = NodeMetrics::default();
+    (RelayService::start(settings, clock, &metrics, None).await.unwrap(), alarms)
+}
+
+fn session(n: u8) -> SessionId {
+    SessionId::from_parts(Timestamp::from_millis(1), [n; 10])
+}
+
+/// Binds a leg as a client does; blocking calls, so run beside the runtime.
+async fn bound(leg: Leg) -> UdpSocket {
+    let bind = move || {
+        let MediaAddress::Udp { addr } = leg.addresses[0];
+        let credentials = LegCredentials::parse(&leg.ufrag, &leg.password).unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let request = binding_request(&credentials, transaction_id(&mut OsRng));
+        socket.send_to(request.as_bytes(), addr).unwrap();
+        let mut bytes = [0; 256];
+        let length = socket.recv(&mut bytes).unwrap();
+        let answer = answer_check(&credentials, &bytes[..length], ClientAddr::new(addr)).unwrap();
+        socket.send_to(answer.as_bytes(), addr).unwrap();
+        socket.recv(&mut bytes).unwrap();
+        socket.connect(addr).unwrap();
+        socket
+    };
+    tokio::task::spawn_blocking(bind).await.unwrap()
+}
+
+/// Asks until the answer is as wanted; each question is a round trip through the actor.
+async fn until_bound(relay: &RelayService, id: AllocationId) {
+    for _ in 0..10_000 {
+        let report = relay.report(id).await.unwrap();
+        if report.caller.bound && report.callee.bound {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("both legs bound");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn legs_are_made_bound_reported_shown_and_freed() {
+    let (relay, _) = service(None).await;
+    assert!(relay.running());
+    let Allocated { id, caller, callee } =
+        relay.allocate(RelayKind::Rtp, session(1)).await.unwrap();
+    assert_ne!(caller.leg, callee.leg);
+    assert_eq!(caller.lifetime_ms, 60_000);
+    let report = relay.report(id).await.unwrap();
+    assert!(!report.caller.bound && report.callee.last_packet.is_none());
+    let (a, b) = (bound(caller).await, bound(callee).await);
+    until_bound(&relay, id).await;
+    let passed = tokio::task::spawn_blocking(move || {
+        let mut bytes = [0; 64];
+        a.send(&[0x80; 20]).unwrap();
+        b.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        b.recv(&mut bytes).unwrap()
+    });
+    assert_eq!(passed.await.unwrap(), 20);
+    let report = relay.report(id).await.unwrap();
+    assert!(report.caller.last_packet.is_some() && report.callee.last_packet.is_none());
+    let shown = relay.resources().await;
+    assert_eq!(shown.len(), 1);
+    assert_eq!((shown[0].kind, shown[0].bound, shown[0].legs), (RelayType::Rtp, 2, 2));
+    assert_eq!(shown[0].session, Some(session(1)));
+    assert!(shown[0].last_active.is_some());
+    assert_eq!(relay.counters().types[0].tx, 1);
+    relay.free(id);
+    relay.free(id);
+    assert!(relay.report(id).await.is_none());
+    assert!(relay.resources().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_is_refused_by_name_and_alarmed() {
+    let (relay, alarms) = service(Some(1)).await;
+    let first = relay.allocate(RelayKind::Rtp, session(1)).await.unwrap();
+    let refused = relay.allocate(RelayKind::Rtp, session(2)).await.unwrap_err();
+    assert_eq!(refused, RelayFailure::Limit);
+    let text = "limit of 1 simultaneous RTP relays reached".to_owned();
+    assert_eq!(*alarms.lock().unwrap(), [RelayAlarm::Limit(text)]);
+    relay.free(first.id);
+    assert!(relay.allocate(RelayKind::Rtp, session(3)).await.is_ok());
+}
+
+/// The actor of an allocation is killed: the resource goes with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_allocation_ends_with_its_actor() {
+    let (relay, _) = service(None).await;
+    let made = relay.allocate(RelayKind::Opaque, session(1)).await.unwrap();
+    assert!(made.caller.channel.is_some());
+    let children = relay.shared_for_tests().allocations.cell().get_children();
+    children.iter().for_each(|child| child.kill());
+    for _ in 0..10_000 {
+        if relay.report(made.id).await.is_none() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("the resource is freed");
+}
