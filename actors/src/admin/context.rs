@@ -21,8 +21,6 @@ pub struct AdminParts {
     pub node: Arc<NodeContext>,
     /// The store.
     pub store: Arc<dyn AdminStore>,
-    /// Accounts as loaded.
-    pub accounts: Arc<AccountRegistry>,
     /// Sessions of this node.
     pub sessions: Arc<dyn SessionsView>,
     /// The relay; `None` on a node without media.
@@ -80,9 +78,9 @@ impl AdminContext {
     /// Joins the parts.
     pub fn new(parts: AdminParts) -> Arc<Self> {
         Arc::new(Self {
+            accounts: Arc::clone(&parts.node.accounts),
             node: parts.node,
             store: parts.store,
-            accounts: parts.accounts,
             sessions: parts.sessions,
             relay: parts.relay,
             hub: parts.hub,

@@ -16,7 +16,7 @@ use crs_types::{BlobHash, Period, Secret};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::create_account::seal_context;
-use super::{on_disk, propose};
+use super::{offer, on_disk, propose};
 use crate::admin::{AdminContext, errors, files};
 use crate::directory::Registration;
 
@@ -119,6 +119,9 @@ async fn finish(
     store(context, account, &update, &inner_bytes, (cms_key, replace_key)).await?;
     let loaded = context.loaded().await;
     let closed = end_revoked(context, account);
+    if let Some(loaded) = context.accounts.view().account(&account.id) {
+        offer::to_attached(context, loaded).await;
+    }
     copy(context, account, update.period, inner_bytes).await?;
     context.notify(SystemEvent::UpdateApplied);
     if !loaded {

@@ -10,6 +10,7 @@ mod doctor;
 mod health_check;
 mod list_account;
 mod lookup_client;
+mod offer;
 mod purge;
 mod reload_account;
 mod show_account;
