@@ -88,8 +88,7 @@ fn events(generator: &mut SchemaGenerator) -> [(&'static str, Option<Value>); 6]
 }
 
 fn frame(properties: Value, required: &[&str], fields: Option<Value>) -> Value {
-    let mut frame =
-        json!({ "type": "object", "properties": properties, "required": required });
+    let mut frame = json!({ "type": "object", "properties": properties, "required": required });
     if let (Some(fields), Some(map)) = (fields, frame.as_object_mut()) {
         map.insert("allOf".into(), json!([fields]));
     }

@@ -21,17 +21,20 @@ pub(super) struct Header {
 /// Why there is no header.
 pub(super) enum HeaderError {
     /// Not JSON, not an object, too deep, or `id` or `op` is ill-typed.
-    Json { id: Option<RequestId>, error: serde_json::Error },
+    Json {
+        id: Option<RequestId>,
+        error: serde_json::Error,
+    },
     NoId,
-    NoOp { id: RequestId },
+    NoOp {
+        id: RequestId,
+    },
 }
 
 pub(super) fn read(text: &str) -> Result<Header, HeaderError> {
     let id = Cell::new(None);
     let mut de = serde_json::Deserializer::from_str(text);
-    let parsed = de
-        .deserialize_map(HeaderVisitor { id: &id })
-        .and_then(|op| de.end().map(|()| op));
+    let parsed = de.deserialize_map(HeaderVisitor { id: &id }).and_then(|op| de.end().map(|()| op));
     match (parsed, id.get()) {
         (Err(error), id) => Err(HeaderError::Json { id, error }),
         (Ok(_), None) => Err(HeaderError::NoId),

@@ -2,7 +2,8 @@
 
 /// The last top-level key that starts before `line`:`column` (1-based, as serde_json counts).
 pub(super) fn key_at(text: &str, line: usize, column: usize) -> Option<&str> {
-    let line_start: usize = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
+    let line_start: usize =
+        text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
     let end = line_start.checked_add(column)?.min(text.len());
     let bytes = text.as_bytes().get(..end)?;
     let mut depth = 0usize;

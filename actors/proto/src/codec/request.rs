@@ -35,8 +35,9 @@ pub fn parse_request(text: &str) -> Result<Request, Refusal> {
     let header = header::read(text).map_err(|e| refuse_header(text, e))?;
     let id = header.id;
     let refuse = |code, text| Refusal { id: Some(id), body: ErrorBody::new(code, text) };
-    let name = OpName::parse(&header.op)
-        .ok_or_else(|| refuse(ErrorCode::UnknownOp, format!("unknown op {:?}", short(&header.op))))?;
+    let name = OpName::parse(&header.op).ok_or_else(|| {
+        refuse(ErrorCode::UnknownOp, format!("unknown op {:?}", short(&header.op)))
+    })?;
     let op = parse_op(name, text).map_err(|e| refuse(ErrorCode::Malformed, describe(text, &e)))?;
     check::check(&op).map_err(|body| Refusal { id: Some(id), body })?;
     Ok(Request { id, op })

@@ -80,7 +80,11 @@ fn malformed_frames_name_the_field_and_keep_the_id() {
         (r#"{"id":1,"op":"msg.ack","n":[1,"2"]}"#, Some(1), "field `n`"),
         (r#"{"id":1,"op":"attach","role":"boss","device":"a"}"#, Some(1), "field `role`"),
         (r#"{"id":1,"op":"attach","role":"primary","device":"a b"}"#, Some(1), "field `device`"),
-        (r#"{"id":1,"op":"attach","role":"primary","device":"a\u0000"}"#, Some(1), "field `device`"),
+        (
+            r#"{"id":1,"op":"attach","role":"primary","device":"a\u0000"}"#,
+            Some(1),
+            "field `device`",
+        ),
         (r#"{"id":1,"op":"lookup","uri":"\ud800"}"#, Some(1), "field `uri`"),
     ] {
         let (got, code, why) = refused(text);
@@ -111,7 +115,9 @@ fn sizes_and_counts_are_limited() {
     assert_eq!(refused(&post(&body(BODY_MAX + 1), "")).1, ErrorCode::TooLarge);
     let invite = |n: usize| {
         let offer = body(n);
-        format!(r#"{{"id":1,"op":"call.invite","session":"{MID}","to":"+46701","offer":"{offer}"}}"#)
+        format!(
+            r#"{{"id":1,"op":"call.invite","session":"{MID}","to":"+46701","offer":"{offer}"}}"#
+        )
     };
     assert!(parse(&invite(OFFER_MAX)).is_ok());
     assert_eq!(refused(&invite(OFFER_MAX + 1)).1, ErrorCode::TooLarge);

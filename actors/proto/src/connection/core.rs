@@ -302,7 +302,12 @@ impl Connection {
         self.allowed(op, now)
     }
 
-    fn take_token(&mut self, config: &ConnectionConfig, op: &Op, now: Now) -> Result<(), ErrorBody> {
+    fn take_token(
+        &mut self,
+        config: &ConnectionConfig,
+        op: &Op,
+        now: Now,
+    ) -> Result<(), ErrorBody> {
         let rates = &config.rates;
         let (bucket, rate) = match op {
             Op::Attach(_) => (&mut self.attach, rates.attach),
@@ -324,7 +329,8 @@ impl Connection {
             | Op::UpdateConfirm(_) => (&mut self.other, rates.other),
         };
         bucket.take(rate, now.mono).map_err(|wait| {
-            let text = format!("`{}` is limited to {} a minute", op.name().as_str(), rate.per_minute);
+            let text =
+                format!("`{}` is limited to {} a minute", op.name().as_str(), rate.per_minute);
             let retry_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
             ErrorBody::retry(ErrorCode::RateLimited, text, retry_ms)
         })

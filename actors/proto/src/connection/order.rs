@@ -60,7 +60,12 @@ impl PostOrder {
     }
 
     /// A started post ended.
-    pub(super) fn ended(&mut self, to: &Uri, mid: MessageId, retryable: bool) -> Result<(), TooMany> {
+    pub(super) fn ended(
+        &mut self,
+        to: &Uri,
+        mid: MessageId,
+        retryable: bool,
+    ) -> Result<(), TooMany> {
         self.under_way.retain(|entry| entry.0 != *to || entry.1 != mid);
         if retryable {
             // It was started before whatever else failed meanwhile, so it has to come first.

@@ -45,7 +45,7 @@ impl Rig {
     fn refused(&mut self, op: Op) -> ErrorCode {
         match self.receive(op) {
             Admission::Refuse { error, .. } | Admission::RefuseAndClose { error, .. } => error.code,
-            admitted => panic!("{admitted:?}"),
+            admitted @ (Admission::Run(_) | Admission::Held) => panic!("{admitted:?}"),
         }
     }
 
@@ -55,8 +55,7 @@ impl Rig {
 
     fn wait(&mut self, millis: u64) {
         let duration = Duration::from_millis(millis);
-        self.now =
-            Now { mono: self.now.mono.plus(duration), wall: self.now.wall.plus(duration) };
+        self.now = Now { mono: self.now.mono.plus(duration), wall: self.now.wall.plus(duration) };
     }
 }
 
@@ -168,7 +167,9 @@ fn each_kind_of_request_has_its_own_rate() {
             Admission::Refuse { error, .. } if error.code == ErrorCode::RateLimited => {
                 assert!(error.retry_ms.is_some_and(|ms| (1..=501).contains(&ms)));
             }
-            other => panic!("{other:?}"),
+            other @ (Admission::Held
+            | Admission::Refuse { .. }
+            | Admission::RefuseAndClose { .. }) => panic!("{other:?}"),
         }
         rig.done(posted(&format!("+46{}", 1000 + u32::from(n)), n, None));
     }

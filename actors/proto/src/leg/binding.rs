@@ -201,8 +201,7 @@ impl LegBinding {
         if self.is_own_check(message.id) {
             return Err(Ignored::Reflected);
         }
-        let integrity =
-            message.authenticate(&self.credentials).ok_or(Ignored::Unauthenticated)?;
+        let integrity = message.authenticate(&self.credentials).ok_or(Ignored::Unauthenticated)?;
         if message.unknown_required {
             return Err(Ignored::UnknownAttribute);
         }
@@ -222,8 +221,7 @@ impl LegBinding {
         }
         let check = self.start_check(message, src, integrity, now, rng)?;
         // As long as the request at most: same attributes.
-        let packet =
-            StunPacket::request(check, &self.credentials, integrity, message.fingerprint);
+        let packet = StunPacket::request(check, &self.credentials, integrity, message.fingerprint);
         Ok(sent(src, packet, Verdict::Checking))
     }
 
@@ -316,8 +314,7 @@ impl LegBinding {
         let next_check = now.plus(jittered(rng));
         self.bound = Some(Bound { addr, integrity, proved: now, next_check, check: None });
         self.pending = [None; PENDING_MAX];
-        let answer =
-            StunPacket::success(request, addr, &self.credentials, integrity, fingerprint);
+        let answer = StunPacket::success(request, addr, &self.credentials, integrity, fingerprint);
         LegEffects { send: Some((addr, answer)), change: Some(change), verdict: Verdict::Proved }
     }
 

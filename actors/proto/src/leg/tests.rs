@@ -129,10 +129,7 @@ fn unauthenticated_packets_get_no_answer_and_leave_no_state() {
     let stranger = LegCredentials::generate(&mut SeededRng::new(99));
     let id = TransactionId([5; 12]);
     let other_user = client::binding_request(&stranger, id);
-    assert_eq!(
-        ignored(&rig.handle(other_user.as_bytes(), home())),
-        Some(Ignored::Unauthenticated)
-    );
+    assert_eq!(ignored(&rig.handle(other_user.as_bytes(), home())), Some(Ignored::Unauthenticated));
     let forged =
         LegCredentials::parse(rig.credentials.ufrag_text(), stranger.password_text()).unwrap();
     let forged = client::binding_request(&forged, id);
@@ -287,22 +284,42 @@ fn an_answer_to_an_old_check_is_not_accepted() {
 /// integrity, integrity and fingerprint come out right.
 #[test]
 fn the_sample_request_of_rfc_5769_is_understood() {
-    let packet = hex(
-        "000100582112a442b7e7a701bc34d686fa87dfae802200105354554e2074657374\
+    let packet = hex("000100582112a442b7e7a701bc34d686fa87dfae802200105354554e2074657374\
          20636c69656e74002400046e0001ff80290008932ff9b151263b36000600096576746a3a683676592020\
-         2000080014 9aeaa70cbfd8cb56781ef2b5b2d3f249c1b571a2 80280004e57a3bcf",
-    );
+         2000080014 9aeaa70cbfd8cb56781ef2b5b2d3f249c1b571a2 80280004e57a3bcf");
     let message = Message::parse(&packet).unwrap();
     assert_eq!(message.username, Some(&b"evtj:h6vY"[..]));
     assert!(message.fingerprint && !message.unknown_required);
     assert_eq!(message.class, Class::Request);
 }
 
+/// Packets made by the Python program in docs/protocol.md, §7, with fixed credentials.
+#[test]
+fn the_documents_program_speaks_to_the_relay() {
+    let credentials = LegCredentials::parse(&"A".repeat(24), &"B".repeat(32)).unwrap();
+    let request = hex(
+        "000100482112a442000102030405060708090a0b000600184141414141414141414141414141414141414141\
+         41414141001c0020ecfcd8af7241eb9324d2ca8d59a82d355691a48c23efdc3f2bae59bf794f11c080280004\
+         b3bf6a6f",
+    );
+    let mut leg = LegBinding::new(HINT, credentials.clone());
+    let effects = leg.handle(&request, home(), false, START, &mut SeededRng::new(1));
+    assert_eq!(effects.verdict, Verdict::Checking);
+    let answer = hex(
+        "010100382112a442000102030405060708090a0b0020000800012180e112a643001c00200edf2276bdd96cee\
+         288aa46a34deea23acac436240c82c1fde7f3074a36d2af980280004173192f4",
+    );
+    let id = TransactionId(std::array::from_fn(|at| at as u8));
+    assert_eq!(client::accepted(&credentials, &answer, id), Some(relay()));
+}
+
 /// What we make is read and authenticated by another implementation, and the other way round.
 #[test]
 fn another_implementation_agrees() {
-    use stun_types::attribute::{MessageIntegrity, MessageIntegritySha256, Username, XorMappedAddress};
-    use stun_types::message::{IntegrityAlgorithm, Message as Other, MessageWriteVec, BINDING};
+    use stun_types::attribute::{
+        MessageIntegrity, MessageIntegritySha256, Username, XorMappedAddress,
+    };
+    use stun_types::message::{BINDING, IntegrityAlgorithm, Message as Other, MessageWriteVec};
 
     let credentials = LegCredentials::generate(&mut SeededRng::new(3));
     let theirs: stun_types::message::MessageIntegrityCredentials =

@@ -94,7 +94,9 @@ impl Session {
         now: Now,
     ) -> (Self, Vec<Effect>) {
         let callee_account = match &callee {
-            Callee::Found { account, .. } | Callee::Refused { account, .. } => Some(account.clone()),
+            Callee::Found { account, .. } | Callee::Refused { account, .. } => {
+                Some(account.clone())
+            }
             Callee::NotFound => None,
         };
         let mut session = Self {
@@ -157,11 +159,9 @@ impl Session {
     pub fn summary(&self) -> Summary {
         let (talk_since, end, answered_by) = match &self.phase {
             Phase::Calling { .. } => (None, None, None),
-            Phase::Talk { branch, since, .. } => (
-                Some(*since),
-                None,
-                self.branches.get(*branch).map(|branch| branch.device.clone()),
-            ),
+            Phase::Talk { branch, since, .. } => {
+                (Some(*since), None, self.branches.get(*branch).map(|branch| branch.device.clone()))
+            }
             Phase::Ended { end, answered, .. } => (
                 answered.as_ref().map(|(_, since)| *since),
                 Some(*end),

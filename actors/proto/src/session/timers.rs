@@ -32,10 +32,9 @@ impl Session {
     fn lost_deadline(&self, config: &SessionConfig) -> Option<(Mono, DetailWord)> {
         let caller = (self.caller, DetailWord::CallerLost);
         let callee = match &self.phase {
-            Phase::Talk { branch, .. } => self
-                .branches
-                .get(*branch)
-                .map(|branch| (branch.presence, DetailWord::CalleeLost)),
+            Phase::Talk { branch, .. } => {
+                self.branches.get(*branch).map(|branch| (branch.presence, DetailWord::CalleeLost))
+            }
             Phase::Calling { .. } => None,
             Phase::Ended { .. } => return None,
         };
@@ -82,8 +81,8 @@ impl Session {
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
-        let present = (0..self.branches.len())
-            .any(|at| self.connection_of(Party::Callee(at)).is_some());
+        let present =
+            (0..self.branches.len()).any(|at| self.connection_of(Party::Callee(at)).is_some());
         if !ringing && !present {
             // No device came, or all that were rung have gone.
             let end = End {

@@ -77,8 +77,7 @@ fn replies_and_events_in_the_document_are_what_the_server_writes() {
             ServerFrame::Reply { result: Err(_), .. } => {}
         }
     }
-    let expected =
-        ["call.state", "msg.acked", "msg.new", "unregistered", "upd.offer", "welcome"];
+    let expected = ["call.state", "msg.acked", "msg.new", "unregistered", "upd.offer", "welcome"];
     assert!(events.iter().eq(&expected), "{events:?}");
     let _: fn(Box<life::Welcome>) -> Event = Event::Welcome;
 }
@@ -120,7 +119,10 @@ fn every_word_of_the_closed_lists_is_in_the_document() {
     assert!(words.len() > 60, "{}", words.len());
     words.extend(DetailWord::ALL.iter().map(|word| word.as_str().to_owned()));
     for word in words {
-        assert!(text.contains(&format!("`{word}`")) || text.contains(&format!("\"{word}\"")), "{word}");
+        assert!(
+            text.contains(&format!("`{word}`")) || text.contains(&format!("\"{word}\"")),
+            "{word}"
+        );
     }
     for close in [
         Close::Bye,
@@ -147,13 +149,13 @@ fn collect_words(schema: &Value, words: &mut Vec<String>) {
     match schema {
         Value::Object(map) => {
             for (key, inner) in map {
-                match inner {
-                    Value::Array(list) if key == "enum" => {
-                        words.extend(list.iter().filter_map(Value::as_str).map(str::to_owned));
-                    }
-                    Value::String(word) if key == "const" => words.push(word.clone()),
-                    _ => collect_words(inner, words),
-                }
+                let list = inner.as_array().filter(|_| key == "enum");
+                let one = inner.as_str().filter(|_| key == "const");
+                words.extend(
+                    list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned),
+                );
+                words.extend(one.map(str::to_owned));
+                collect_words(inner, words);
             }
         }
         Value::Array(list) => list.iter().for_each(|inner| collect_words(inner, words)),

@@ -27,7 +27,10 @@ fn a_call_is_forked_rings_and_is_answered_once() {
         ["reply hangup(normal, caller)", "to 12 hangup(normal, caller)", "= hangup"]
     );
     let end = rig.core.summary().end.unwrap();
-    assert_eq!((end.stage, rig.core.summary().talk_since), (Stage::AfterAnswer, summary.talk_since));
+    assert_eq!(
+        (end.stage, rig.core.summary().talk_since),
+        (Stage::AfterAnswer, summary.talk_since)
+    );
     assert_eq!(rig.sleep(), (30, vec!["expired".into()]));
 }
 
@@ -143,7 +146,10 @@ fn a_lost_party_may_come_back() {
         assert_eq!(secs, 30);
         let word = if who == "1" { "callee-lost" } else { "caller-lost" };
         let told = if who == "1" { "1" } else { "11" };
-        assert_eq!(effects, [format!("to {told} hangup(client-lost, crs) {word}"), "= hangup".into()]);
+        assert_eq!(
+            effects,
+            [format!("to {told} hangup(client-lost, crs) {word}"), "= hangup".into()]
+        );
     }
 }
 
@@ -168,7 +174,10 @@ fn requests_may_be_repeated() {
     assert_eq!(rig.ask(&callee(1), answer("a")), ["reply talk"]);
     assert_eq!(rig.ask(&callee(1), answer("b")), ["reply !not-allowed"]);
     assert_eq!(rig.ask(&caller(), CallRequest::Invite(invite())), ["reply talk+answer"]);
-    assert_eq!(rig.ask(&callee(1), hangup(HangupReason::Normal))[0], "reply hangup(normal, callee)");
+    assert_eq!(
+        rig.ask(&callee(1), hangup(HangupReason::Normal))[0],
+        "reply hangup(normal, callee)"
+    );
     let again = rig.ask(&caller(), hangup(HangupReason::Normal));
     assert_eq!(again, ["reply hangup(normal, callee)"]);
 }
@@ -239,9 +248,8 @@ fn a_relay_that_comes_too_late_is_freed_and_one_that_fails_is_told() {
 fn report(rig: &Rig, caller: Option<u64>, callee: Option<u64>) -> Input {
     let seen = |ago: Option<u64>| LegReport {
         bound: ago.is_some(),
-        last_packet: ago.map(|secs| {
-            crs_types::Mono::from_micros(rig.now.mono.as_micros() - secs * 1_000_000)
-        }),
+        last_packet: ago
+            .map(|secs| crs_types::Mono::from_micros(rig.now.mono.as_micros() - secs * 1_000_000)),
     };
     Input::Media(MediaReport { caller: seen(caller), callee: seen(callee) })
 }

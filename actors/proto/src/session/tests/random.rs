@@ -74,14 +74,12 @@ proptest! {
                 open.clear();
                 relay = 0;
             }
-            let step = match step {
-                Input::Request { from, request, .. } => {
-                    rig.tag += 1;
-                    open.insert(rig.tag);
-                    Input::Request { from, tag: ReplyTag(rig.tag), request }
-                }
-                other => other,
-            };
+            let mut step = step;
+            if let Input::Request { tag, .. } = &mut step {
+                rig.tag += 1;
+                open.insert(rig.tag);
+                *tag = ReplyTag(rig.tag);
+            }
             let ready = matches!(step, Input::RelayReady { .. });
             let lost = matches!(step, Input::RelayLost);
             let effects = rig.core.handle(&rig.config, step, rig.now);
@@ -93,7 +91,12 @@ proptest! {
                     Effect::Changed(summary) if summary.state == SessionState::Talk => {
                         prop_assert!(summary.answered_by.is_some());
                     }
-                    _ => {}
+                    Effect::Notify { .. }
+                    | Effect::AllocRelay(_)
+                    | Effect::RefreshRelay
+                    | Effect::QueryMedia
+                    | Effect::Changed(_)
+                    | Effect::Expired => {}
                 }
             }
             if lost { relay = 0; }

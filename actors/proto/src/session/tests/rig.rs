@@ -141,7 +141,9 @@ pub(super) fn lines(effects: &[Effect]) -> Vec<String> {
 
 fn line(effect: &Effect) -> String {
     match effect {
-        Effect::Reply { result: Ok(CallReply::State(view)), .. } => format!("reply {}", state(view)),
+        Effect::Reply { result: Ok(CallReply::State(view)), .. } => {
+            format!("reply {}", state(view))
+        }
         Effect::Reply { result: Ok(CallReply::Leg(leg)), .. } => format!("reply leg {}", leg.leg),
         Effect::Reply { result: Ok(CallReply::Done), .. } => "reply done".into(),
         Effect::Reply { result: Err(error), .. } => format!("reply !{}", word(&error.code)),

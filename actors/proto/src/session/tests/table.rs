@@ -50,24 +50,94 @@ const INPUTS: &[Case] = &[
 
 /// Effects per state: invite, ringing (by device 1), talk (with device 1), hangup (by caller).
 const EXPECTED: &[(&str, [&str; 4])] = &[
-    ("invite", ["reply invite", "reply ringing", "reply talk+answer", "reply hangup(normal, caller)"]),
+    (
+        "invite",
+        ["reply invite", "reply ringing", "reply talk+answer", "reply hangup(normal, caller)"],
+    ),
     ("invite by callee", ["reply !id-conflict"; 4]),
-    ("ringing 1", ["reply ringing+offer | to 1 ringing | = ringing", "reply ringing+offer", "reply talk", "reply hangup(normal, caller)"]),
-    ("ringing 2", ["reply ringing+offer | to 1 ringing | = ringing", "reply ringing+offer", "reply hangup(answered-elsewhere, crs)", "reply hangup(answered-elsewhere, crs)"]),
+    (
+        "ringing 1",
+        [
+            "reply ringing+offer | to 1 ringing | = ringing",
+            "reply ringing+offer",
+            "reply talk",
+            "reply hangup(normal, caller)",
+        ],
+    ),
+    (
+        "ringing 2",
+        [
+            "reply ringing+offer | to 1 ringing | = ringing",
+            "reply ringing+offer",
+            "reply hangup(answered-elsewhere, crs)",
+            "reply hangup(answered-elsewhere, crs)",
+        ],
+    ),
     ("ringing caller", ["reply !not-allowed"; 4]),
-    ("answer 1", ["reply talk | to 1 talk+answer | to 12 hangup(answered-elsewhere, crs) | = talk", "reply talk | to 1 talk+answer | to 12 hangup(answered-elsewhere, crs) | = talk", "reply talk", "reply !gone"]),
-    ("answer 2", ["reply talk | to 1 talk+answer | to 11 hangup(answered-elsewhere, crs) | = talk", "reply talk | to 1 talk+answer | to 11 hangup(answered-elsewhere, crs) | = talk", "reply !gone", "reply !gone"]),
+    (
+        "answer 1",
+        [
+            "reply talk | to 1 talk+answer | to 12 hangup(answered-elsewhere, crs) | = talk",
+            "reply talk | to 1 talk+answer | to 12 hangup(answered-elsewhere, crs) | = talk",
+            "reply talk",
+            "reply !gone",
+        ],
+    ),
+    (
+        "answer 2",
+        [
+            "reply talk | to 1 talk+answer | to 11 hangup(answered-elsewhere, crs) | = talk",
+            "reply talk | to 1 talk+answer | to 11 hangup(answered-elsewhere, crs) | = talk",
+            "reply !gone",
+            "reply !gone",
+        ],
+    ),
     ("answer caller", ["reply !not-allowed"; 4]),
-    ("hangup caller", ["reply hangup(cancelled, caller) | to 11 hangup(cancelled, caller) | to 12 hangup(cancelled, caller) | = hangup", "reply hangup(cancelled, caller) | to 11 hangup(cancelled, caller) | to 12 hangup(cancelled, caller) | = hangup", "reply hangup(normal, caller) | to 11 hangup(normal, caller) | = hangup", "reply hangup(normal, caller)"]),
-    ("hangup 1", ["reply hangup(declined, callee) | to 1 hangup(declined, callee) | to 12 hangup(declined, callee) | = hangup", "reply hangup(declined, callee) | to 1 hangup(declined, callee) | to 12 hangup(declined, callee) | = hangup", "reply hangup(normal, callee) | to 1 hangup(normal, callee) | = hangup", "reply hangup(normal, caller)"]),
-    ("hangup 2", ["reply hangup(declined, callee) | to 1 hangup(declined, callee) | to 11 hangup(declined, callee) | = hangup", "reply hangup(declined, callee) | to 1 hangup(declined, callee) | to 11 hangup(declined, callee) | = hangup", "reply hangup(answered-elsewhere, crs)", "reply hangup(answered-elsewhere, crs)"]),
-    ("busy 1", ["reply hangup(busy, callee)", "reply hangup(busy, callee)", "reply hangup(normal, callee) | to 1 hangup(normal, callee) | = hangup", "reply hangup(normal, caller)"]),
+    (
+        "hangup caller",
+        [
+            "reply hangup(cancelled, caller) | to 11 hangup(cancelled, caller) | to 12 hangup(cancelled, caller) | = hangup",
+            "reply hangup(cancelled, caller) | to 11 hangup(cancelled, caller) | to 12 hangup(cancelled, caller) | = hangup",
+            "reply hangup(normal, caller) | to 11 hangup(normal, caller) | = hangup",
+            "reply hangup(normal, caller)",
+        ],
+    ),
+    (
+        "hangup 1",
+        [
+            "reply hangup(declined, callee) | to 1 hangup(declined, callee) | to 12 hangup(declined, callee) | = hangup",
+            "reply hangup(declined, callee) | to 1 hangup(declined, callee) | to 12 hangup(declined, callee) | = hangup",
+            "reply hangup(normal, callee) | to 1 hangup(normal, callee) | = hangup",
+            "reply hangup(normal, caller)",
+        ],
+    ),
+    (
+        "hangup 2",
+        [
+            "reply hangup(declined, callee) | to 1 hangup(declined, callee) | to 11 hangup(declined, callee) | = hangup",
+            "reply hangup(declined, callee) | to 1 hangup(declined, callee) | to 11 hangup(declined, callee) | = hangup",
+            "reply hangup(answered-elsewhere, crs)",
+            "reply hangup(answered-elsewhere, crs)",
+        ],
+    ),
+    (
+        "busy 1",
+        [
+            "reply hangup(busy, callee)",
+            "reply hangup(busy, callee)",
+            "reply hangup(normal, callee) | to 1 hangup(normal, callee) | = hangup",
+            "reply hangup(normal, caller)",
+        ],
+    ),
     ("alloc caller", ["alloc", "alloc", "alloc", "reply !gone"]),
     ("alloc 1", ["alloc", "alloc", "alloc", "reply !gone"]),
     ("alloc 2", ["alloc", "alloc", "reply !gone", "reply !gone"]),
     ("refresh", ["reply !gone"; 4]),
     ("free", ["reply !gone"; 4]),
-    ("view 1", ["reply invite+offer", "reply ringing+offer", "reply talk", "reply hangup(normal, caller)"]),
+    (
+        "view 1",
+        ["reply invite+offer", "reply ringing+offer", "reply talk", "reply hangup(normal, caller)"],
+    ),
     ("stranger", ["reply !gone"; 4]),
     ("attached 3", ["to 13 invite+offer", "to 13 ringing+offer", "", ""]),
     ("attached 1", ["to 11 invite+offer", "to 11 ringing+offer", "", ""]),
@@ -78,7 +148,15 @@ const EXPECTED: &[(&str, [&str; 4])] = &[
     ("relay failed", [""; 4]),
     ("relay lost", [""; 4]),
     ("media", [""; 4]),
-    ("end", ["to 1 hangup(operator, crs) | to 11 hangup(operator, crs) | to 12 hangup(operator, crs) | = hangup", "to 1 hangup(operator, crs) | to 11 hangup(operator, crs) | to 12 hangup(operator, crs) | = hangup", "to 1 hangup(operator, crs) | to 11 hangup(operator, crs) | = hangup", ""]),
+    (
+        "end",
+        [
+            "to 1 hangup(operator, crs) | to 11 hangup(operator, crs) | to 12 hangup(operator, crs) | = hangup",
+            "to 1 hangup(operator, crs) | to 11 hangup(operator, crs) | to 12 hangup(operator, crs) | = hangup",
+            "to 1 hangup(operator, crs) | to 11 hangup(operator, crs) | = hangup",
+            "",
+        ],
+    ),
     ("tick", [""; 4]),
 ];
 
