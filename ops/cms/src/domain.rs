@@ -243,9 +243,14 @@ impl Domain {
         if let Some(stranger) = uris.iter().find(|uri| !self.state.users.contains_key(*uri)) {
             return Err(DomainError::NoUser(stranger.clone()));
         }
-        let members = self.state.team_codes.entry(code.to_string()).or_default();
-        limit("members of a team code", members.len() + uris.len(), TEAM_MEMBERS_MAX + 1)?;
-        members.extend(uris.iter().cloned());
+        let mut members = self.state.team_codes.get(code.as_str()).cloned().unwrap_or_default();
+        for uri in uris {
+            if !members.contains(uri) {
+                limit("members of a team code", members.len(), TEAM_MEMBERS_MAX)?;
+                members.insert(uri.clone());
+            }
+        }
+        self.state.team_codes.insert(code.to_string(), members);
         Ok(())
     }
 

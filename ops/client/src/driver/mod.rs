@@ -84,7 +84,7 @@ pub(crate) struct Driver {
 /// What the task woke up for.
 enum Happened {
     Command(Option<Command>),
-    Connected(Result<Link, ClientError>),
+    Connected(Box<Result<Link, ClientError>>),
     Frame(connection::Heard),
     InboxWritten(Vec<mail::InboxWrite>, Result<(), crate::journal::JournalError>),
     OutboxWritten(Vec<u64>, Result<(), crate::journal::JournalError>),
@@ -164,7 +164,7 @@ impl Driver {
             match self.next().await {
                 Happened::Command(Some(command)) => self.command(command),
                 Happened::Command(None) => break,
-                Happened::Connected(result) => self.connected(result),
+                Happened::Connected(result) => self.connected(*result),
                 Happened::Frame(heard) => self.heard(heard).await,
                 Happened::InboxWritten(tokens, result) => self.inbox_written(tokens, result),
                 Happened::OutboxWritten(tokens, result) => self.outbox_written(tokens, result),
@@ -182,7 +182,7 @@ impl Driver {
         let wait = self.next_deadline();
         tokio::select! {
             command = self.commands.recv() => Happened::Command(command),
-            result = poll_connecting(&mut self.connecting) => Happened::Connected(result),
+            result = poll_connecting(&mut self.connecting) => Happened::Connected(Box::new(result)),
             heard = connection::hear(&mut self.online) => Happened::Frame(heard),
             (tokens, result) = self.inbox_writer.finished() => {
                 Happened::InboxWritten(tokens, result)

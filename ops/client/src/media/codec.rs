@@ -86,6 +86,13 @@ impl Codec {
         ms as u32
     }
 
+    /// Exact time between packets: whole samples, so a little less than the packet time at 44.1 kHz
+    /// stereo.
+    pub const fn interval(self) -> std::time::Duration {
+        let micros = self.packet_samples() as u64 * 1_000_000 / self.rate() as u64;
+        std::time::Duration::from_micros(micros)
+    }
+
     /// Samples per channel in one packet.
     pub const fn packet_samples(self) -> u32 {
         self.rate() * self.ptime_ms() / 1000

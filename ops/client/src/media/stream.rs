@@ -126,7 +126,7 @@ impl Stream<'_> {
         states: &mut mpsc::Receiver<CallState>,
     ) -> Result<(), ClientError> {
         let mut buffer = vec![0; DATAGRAM_MAX];
-        let mut ticks = ticks(u64::from(self.plan.codec.ptime_ms()));
+        let mut ticks = ticks(self.plan.codec.interval());
         let mut refresh = interval(REFRESH);
         loop {
             let stop_at = self.stop_at;
@@ -251,8 +251,8 @@ impl Stream<'_> {
     }
 }
 
-fn ticks(ptime_ms: u64) -> Interval {
-    let mut ticks = interval(Duration::from_millis(ptime_ms));
+fn ticks(period: Duration) -> Interval {
+    let mut ticks = interval(period);
     // Late ticks are made up for: the stream keeps its rate.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     ticks

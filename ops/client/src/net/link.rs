@@ -87,7 +87,11 @@ async fn first_frame(socket: &mut Socket) -> Result<Welcome, String> {
             Some(Ok(Message::Text(text))) => {
                 return match parse_server_frame(&text).map_err(|e| e.to_string())? {
                     ServerFrame::Event { event: Event::Welcome(welcome), .. } => Ok(*welcome),
-                    other => Err(format!("expected `welcome` first, got {other:?}")),
+                    ServerFrame::Event { .. }
+                    | ServerFrame::UnknownEvent { .. }
+                    | ServerFrame::Reply { .. } => {
+                        Err("expected `welcome` as the server's first frame".to_owned())
+                    }
                 };
             }
             Some(Ok(Message::Close(Some(frame)))) => {

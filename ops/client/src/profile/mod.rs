@@ -134,12 +134,7 @@ fn save(path: &Path, identity: &Identity) -> Result<(), ClientError> {
 /// The identity of a profile, without opening it (works beside a running client).
 pub fn read_identity(path: &Path) -> Result<Identity, ClientError> {
     let file = path.join(IDENTITY);
-    let text = fs::read(&file).map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => {
-            profile_error(path, "not enrolled: run `crs-client enrol BUNDLE` first".to_owned())
-        }
-        _ => profile_error(&file, e.to_string()),
-    })?;
+    let text = fs::read(&file).map_err(|e| not_there(path, &e))?;
     let stored: Stored =
         serde_json::from_slice(&text).map_err(|e| profile_error(&file, e.to_string()))?;
     if stored.version != VERSION {
@@ -156,12 +151,7 @@ fn lock(path: &Path) -> Result<File, ClientError> {
         .truncate(false)
         .mode(0o600)
         .open(path.join("lock"));
-    let file = open.map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => {
-            profile_error(path, "no such directory: run `crs-client enrol BUNDLE` first".to_owned())
-        }
-        _ => profile_error(path, e.to_string()),
-    })?;
+    let file = open.map_err(|e| not_there(path, &e))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
@@ -169,6 +159,14 @@ fn lock(path: &Path) -> Result<File, ClientError> {
         }
         Err(TryLockError::Error(e)) => Err(profile_error(path, e.to_string())),
     }
+}
+
+fn not_there(path: &Path, error: &std::io::Error) -> ClientError {
+    if error.kind() == std::io::ErrorKind::NotFound {
+        let why = "not enrolled: run `crs-client enrol BUNDLE` first".to_owned();
+        return profile_error(path, why);
+    }
+    profile_error(path, error.to_string())
 }
 
 fn profile_error(path: &Path, why: String) -> ClientError {

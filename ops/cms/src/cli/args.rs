@@ -74,6 +74,13 @@ pub(super) enum Command {
     /// Print the CMS key's fingerprint, to compare at the first apply.
     #[command(after_help = "Example:\n  crs-cms --dir ./acme fingerprint")]
     Fingerprint,
+    /// Writes every user's first keys without a PIN, for load tests
+    #[command(hide = true, after_help = "Example:\n  crs-cms --dir ./load loadtest-export -o users.jsonl")]
+    LoadtestExport {
+        /// File to write
+        #[arg(short = 'o', long = "out", value_name = "FILE")]
+        out: PathBuf,
+    },
     /// Replace the CMS key or the CA.
     #[command(subcommand)]
     Rotate(Rotate),

@@ -1,6 +1,7 @@
 //! The command line: arguments, running them, printing results and errors.
 
 mod args;
+mod loadtest;
 mod output;
 mod run;
 

@@ -49,6 +49,7 @@ pub(super) fn run(args: Args) -> Result<Report, CliError> {
         }
         Command::Enrol(enrol) => run_enrol(dir, enrol, now),
         Command::Fingerprint => run_fingerprint(dir),
+        Command::LoadtestExport { out } => super::loadtest::run(dir, &out, now),
         Command::Rotate(rotate) => run_rotate(dir, &rotate, now),
     }
 }

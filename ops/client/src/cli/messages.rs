@@ -1,0 +1,106 @@
+//! `crs-client send` and `crs-client receive`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crs_client::{ClientError, Event};
+use crs_types::Uri;
+use serde_json::json;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Context, NOT_IN_TIME, duration};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SendArgs {
+    /// The receiver
+    to: Uri,
+    /// The text; `-` reads standard input
+    text: String,
+    /// How long to wait for the server's confirmation; the message stays in the outbox after that
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    within: Duration,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReceiveArgs {
+    /// Stop after this many messages
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+    /// Stop after this long [default: never]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    within: Option<Duration>,
+}
+
+pub(crate) async fn send(context: &Context, args: SendArgs) -> Result<ExitCode, ClientError> {
+    let SendArgs { to, text, within } = args;
+    let text = if text == "-" { tokio::task::spawn_blocking(read_text).await } else { Ok(Ok(text)) };
+    let text = text.map_err(|_| ClientError::Closed)??;
+    // The message is on disk first, whether or not there is a connection.
+    let client = crs_client::Client::open(&context.profile, context.options.clone()).await?;
+    let sent = client.send_confirmed(&to, text.as_bytes(), within).await;
+    let trouble = client.status().trouble;
+    client.close().await;
+    match (sent, trouble) {
+        (Ok(confirmed), _) => {
+            let value = json!({
+                "event": "posted", "mid": confirmed.mid, "to": to.to_string(),
+                "copies": confirmed.copies, "duplicate": confirmed.duplicate,
+            });
+            let text = format!("posted {} ({} copies)", confirmed.mid, confirmed.copies);
+            context.out.say(&text, &value);
+            Ok(ExitCode::SUCCESS)
+        }
+        (Err(ClientError::Timeout(_)), Some(why)) => {
+            let server = "the server; the message waits in the outbox".to_owned();
+            Err(ClientError::Connect { server, why })
+        }
+        (Err(error), _) => Err(error),
+    }
+}
+
+pub(crate) async fn receive(context: &Context, args: ReceiveArgs) -> Result<ExitCode, ClientError> {
+    let client = context.attached().await?;
+    let deadline = args.within.map(|within| Instant::now() + within);
+    let mut got = 0;
+    while args.count.is_none_or(|count| got < count) {
+        let event = match deadline {
+            Some(deadline) => timeout_at(deadline, client.next_event()).await.ok().flatten(),
+            None => tokio::select! {
+                event = client.next_event() => event,
+                _ = tokio::signal::ctrl_c() => None,
+            },
+        };
+        let Some(event) = event else { break };
+        match &event {
+            Event::Message(message) => {
+                context.out.event(&event);
+                client.done(message.seq).await?;
+                got += 1;
+            }
+            Event::Receipt { seq, .. } => {
+                context.out.event(&event);
+                client.done(*seq).await?;
+            }
+            Event::Attached { .. }
+            | Event::Disconnected { .. }
+            | Event::Denied { .. }
+            | Event::Unregistered { .. }
+            | Event::Posted { .. }
+            | Event::PostFailed { .. }
+            | Event::Incoming(_)
+            | Event::CallEnded { .. }
+            | Event::Updated { .. } => context.out.event(&event),
+        }
+    }
+    client.close().await;
+    let short = args.count.is_some_and(|count| got < count);
+    Ok(if short { ExitCode::from(NOT_IN_TIME) } else { ExitCode::SUCCESS })
+}
+
+fn read_text() -> Result<String, ClientError> {
+    use std::io::Read;
+    let mut text = String::new();
+    let limit = crs_client::core::outbox::PLAIN_MAX as u64 + 1;
+    std::io::stdin().lock().take(limit).read_to_string(&mut text)?;
+    Ok(text)
+}
