@@ -64,7 +64,7 @@ impl AccountCa {
     ) -> Result<Self, IssueError> {
         let validity = Validity { from: now, to: now.plus(CA_VALIDITY) };
         let params = ca_params(&account.to_string(), validity, serial(rng));
-        let certificate = params.self_signed(&key.to_rcgen()?)?;
+        let certificate = params.self_signed(&key)?;
         Ok(Self { account, key, certificate: certificate.der().clone() })
     }
 
@@ -115,9 +115,8 @@ impl AccountCa {
             profile::encode_key_period(identity.period, identity.generation),
         )];
         params.use_authority_key_identifier_extension = true;
-        let ca_key = self.key.to_rcgen()?;
-        let issuer = rcgen::Issuer::from_ca_cert_der(&self.certificate, &ca_key)?;
-        Ok(params.signed_by(&key.to_rcgen()?, &issuer)?.der().clone())
+        let issuer = rcgen::Issuer::from_ca_cert_der(&self.certificate, &self.key)?;
+        Ok(params.signed_by(key, &issuer)?.der().clone())
     }
 }
 

@@ -3,6 +3,8 @@
 //! Keys are made from the caller's randomness (or derived), so that tests and the health check's
 //! CA are reproducible. Signatures use the provider's own nonce.
 
+use std::sync::Arc;
+
 use aws_lc_rs::agreement::{ECDH_P256, PrivateKey};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
@@ -11,7 +13,6 @@ use aws_lc_rs::signature::{
 };
 use crs_types::{Rng, Secret};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use zeroize::Zeroizing;
 
 use crate::derive;
 
@@ -19,11 +20,13 @@ use crate::derive;
 pub const SIGNATURE_LEN: usize = 64;
 
 /// A private signing key: the 32-byte big-endian scalar.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct SigningKey {
     scalar: Secret,
     /// Uncompressed SEC 1 point, 65 bytes.
     public: Vec<u8>,
+    /// Checked once: the provider's checks cost more than a signature.
+    pair: Arc<EcdsaKeyPair>,
 }
 
 /// A key or signature was not usable.
@@ -63,7 +66,14 @@ impl SigningKey {
         let private =
             PrivateKey::from_private_key(&ECDH_P256, scalar).map_err(|_| KeyError::Private)?;
         let public = private.compute_public_key().map_err(|_| KeyError::Private)?;
-        Ok(Self { scalar: Secret::new(scalar.to_vec()), public: public.as_ref().to_vec() })
+        let public = public.as_ref().to_vec();
+        let pair = EcdsaKeyPair::from_private_key_and_public_key(
+            &ECDSA_P256_SHA256_FIXED_SIGNING,
+            scalar,
+            &public,
+        )
+        .map_err(|_| KeyError::Private)?;
+        Ok(Self { scalar: Secret::new(scalar.to_vec()), public, pair: Arc::new(pair) })
     }
 
     /// The scalar, for sealed storage.
@@ -78,40 +88,59 @@ impl SigningKey {
 
     /// PKCS#8, for TLS stacks.
     pub fn to_pkcs8(&self) -> Result<PrivateKeyDer<'static>, KeyError> {
-        let document = self.key_pair()?.to_pkcs8v1().map_err(|_| KeyError::Provider)?;
+        let document = self.pair.to_pkcs8v1().map_err(|_| KeyError::Provider)?;
         Ok(PrivatePkcs8KeyDer::from(document.as_ref().to_vec()).into())
     }
 
     /// Signs with SHA-256; r || s.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
-        let signature = self
-            .key_pair()?
-            .sign(&SystemRandom::new(), message)
-            .map_err(|_| KeyError::Provider)?;
+        let signature =
+            self.pair.sign(&SystemRandom::new(), message).map_err(|_| KeyError::Provider)?;
         Ok(signature.as_ref().to_vec())
     }
+}
 
-    /// For the certificate writer.
-    pub(crate) fn to_rcgen(&self) -> Result<rcgen::KeyPair, rcgen::Error> {
-        let document = self
-            .key_pair()
-            .and_then(|pair| pair.to_pkcs8v1().map_err(|_| KeyError::Provider))
-            .map_err(|_| rcgen::Error::RingUnspecified)?;
-        let pkcs8 = Zeroizing::new(document.as_ref().to_vec());
-        rcgen::KeyPair::from_pkcs8_der_and_sign_algo(
-            &PrivatePkcs8KeyDer::from(pkcs8.as_slice()),
-            &rcgen::PKCS_ECDSA_P256_SHA256,
-        )
+impl PartialEq for SigningKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.scalar == other.scalar
+    }
+}
+
+impl Eq for SigningKey {}
+
+/// For the certificate writer.
+impl rcgen::PublicKeyData for SigningKey {
+    fn der_bytes(&self) -> &[u8] {
+        &self.public
     }
 
-    fn key_pair(&self) -> Result<EcdsaKeyPair, KeyError> {
-        EcdsaKeyPair::from_private_key_and_public_key(
-            &ECDSA_P256_SHA256_FIXED_SIGNING,
-            self.scalar.expose(),
-            &self.public,
-        )
-        .map_err(|_| KeyError::Private)
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        &rcgen::PKCS_ECDSA_P256_SHA256
     }
+}
+
+/// For the certificate writer: X.509 wants the signature as DER.
+impl rcgen::SigningKey for SigningKey {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        let fixed = Self::sign(self, message).map_err(|_| rcgen::Error::RingUnspecified)?;
+        Ok(der_signature(&fixed))
+    }
+}
+
+/// `SEQUENCE { INTEGER r, INTEGER s }` (RFC 3279 §2.2.3) from r || s.
+fn der_signature(fixed: &[u8]) -> Vec<u8> {
+    let mut content = Vec::with_capacity(72);
+    for half in fixed.chunks(SIGNATURE_LEN / 2) {
+        let zeros = half.iter().take_while(|byte| **byte == 0).count();
+        let digits = &half[zeros.min(half.len() - 1)..];
+        let pad = digits[0] >> 7;
+        content.extend_from_slice(&[0x02, digits.len() as u8 + pad]);
+        content.extend(std::iter::repeat_n(0, usize::from(pad)));
+        content.extend_from_slice(digits);
+    }
+    let mut out = vec![0x30, content.len() as u8];
+    out.extend(content);
+    out
 }
 
 impl std::fmt::Debug for SigningKey {
@@ -142,6 +171,17 @@ mod tests {
         assert_eq!(verify(key.public_key(), b"massage", &signature), Err(KeyError::Signature));
         let other = SigningKey::generate(&mut SeededRng::new(2));
         assert_eq!(verify(other.public_key(), b"message", &signature), Err(KeyError::Signature));
+    }
+
+    #[test]
+    fn der_integers_are_minimal_and_positive() {
+        let mut fixed = [0; 64];
+        fixed[31] = 0x7f;
+        fixed[32] = 0x80;
+        let der = der_signature(&fixed);
+        assert_eq!(der[..5], [0x30, 38, 0x02, 1, 0x7f]);
+        assert_eq!(der[5..9], [0x02, 33, 0, 0x80]);
+        assert_eq!(der_signature(&[0; 64]), [0x30, 6, 2, 1, 0, 2, 1, 0]);
     }
 
     #[test]

@@ -176,7 +176,8 @@ impl Delivery {
 /// Opens what `upd.get` returned and verifies all of it: trust list by the list in use, both
 /// certificates by the trust list, user and period, private keys against certificates.
 ///
-/// Keys of next month are accepted ahead of time.
+/// Keys of next month are accepted ahead of time. Months are fetched in any order: with a trust
+/// list older than the one in use the package is still good, but the list in use stays.
 pub fn open(
     delivery: &[u8],
     enrolment: &kem::PrivateKey,
@@ -185,7 +186,7 @@ pub fn open(
     now: Timestamp,
 ) -> Result<OpenedPackage, PackageError> {
     let delivery: Delivery = cbor::decode_versioned("a key package", VERSION, delivery)?;
-    let trust = trust.accept(delivery.trust.as_slice())?;
+    let trust = newest_trust(trust, delivery.trust.as_slice())?;
     let sign_cert = CertificateDer::from(delivery.sign_cert.0);
     let identity = verify_identity(&sign_cert, &trust, uri, now)?;
     let sealed = open_sealed(delivery.sealed.as_slice(), enrolment, &identity)?;
@@ -203,6 +204,13 @@ pub fn open(
     }
     let kem_cert = delivery.kem_cert.0;
     Ok(OpenedPackage { keys: UserKeys { identity, sign_key, sign_cert, kem_key, kem_cert }, trust })
+}
+
+fn newest_trust(current: &Trust, offered: &[u8]) -> Result<Trust, TrustError> {
+    match current.accept(offered) {
+        Err(TrustError::Older { .. }) => Ok(current.clone()),
+        accepted @ (Ok(_) | Err(_)) => accepted,
+    }
 }
 
 fn verify_identity(

@@ -160,9 +160,8 @@ impl PoolCa {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
-        let ca_key = self.key.to_rcgen()?;
-        let issuer = rcgen::Issuer::from_ca_cert_der(&self.certificate, &ca_key)?;
-        Ok(params.signed_by(&key.to_rcgen()?, &issuer)?.der().clone())
+        let issuer = rcgen::Issuer::from_ca_cert_der(&self.certificate, &self.key)?;
+        Ok(params.signed_by(key, &issuer)?.der().clone())
     }
 }
 
@@ -170,7 +169,7 @@ fn self_sign(
     params: &CertificateParams,
     key: &SigningKey,
 ) -> Result<CertificateDer<'static>, IssueError> {
-    Ok(params.self_signed(&key.to_rcgen()?)?.der().clone())
+    Ok(params.self_signed(key)?.der().clone())
 }
 
 impl std::fmt::Debug for PoolCa {

@@ -31,9 +31,8 @@ fn unusual(
     params.custom_extensions =
         vec![CustomExtension::from_oid_content(&profile::KEY_PERIOD_OID, content)];
     change(&mut params);
-    let ca_key = domain.ca.key().to_rcgen().unwrap();
-    let issuer = rcgen::Issuer::from_ca_cert_der(domain.ca.certificate(), &ca_key).unwrap();
-    let key = SigningKey::generate(&mut domain.rng).to_rcgen().unwrap();
+    let issuer = rcgen::Issuer::from_ca_cert_der(domain.ca.certificate(), domain.ca.key()).unwrap();
+    let key = SigningKey::generate(&mut domain.rng);
     params.signed_by(&key, &issuer).unwrap().der().clone()
 }
 

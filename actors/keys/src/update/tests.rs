@@ -212,10 +212,8 @@ fn a_package_is_only_good_for_its_user_and_trust() {
     ));
     let mut newer = acme.trust.clone();
     newer.serial = 8;
-    assert!(matches!(
-        open(&enrolment[0], &newer, USERS[0]),
-        Err(package::PackageError::Trust(crate::trust::TrustError::Older { .. }))
-    ));
+    let opened = open(&enrolment[0], &newer, USERS[0]).unwrap();
+    assert_eq!(opened.trust, newer, "an older list does not replace the one in use");
     // Another user's certificates with the first user's sealed keys.
     let mut mixed = update.users[1].clone();
     mixed.sealed = update.users[0].sealed.clone();
@@ -243,6 +241,49 @@ fn next_months_package_opens_ahead_of_time() {
     let late = period("2026-12").end().plus(crs_types::period::UPDATE_ONLY);
     let late = late.plus(std::time::Duration::from_secs(1));
     assert!(package::open(&delivery, &enrolment[0], &acme.trust, &uri(USERS[0]), late).is_err());
+}
+
+#[test]
+fn limits_of_a_file_are_reached_and_named() {
+    let (good, _) = domain("acme", 1).update(&USERS, MONTH);
+    let refusal = |change: &dyn Fn(&mut UpdateFile)| {
+        let mut update = good.clone();
+        change(&mut update);
+        open_inner(&cbor::encode(&update)).unwrap_err().to_string()
+    };
+    let users = refusal(&|update| {
+        let user = UpdateUser {
+            kem_cert: cbor::Bytes::default(),
+            sealed: cbor::Bytes::default(),
+            sign_cert: cbor::Bytes::default(),
+            ..update.users[0].clone()
+        };
+        update.users = vec![user; USERS_MAX + 1];
+    });
+    assert!(users.contains("100001 users, at most 100000"), "{users}");
+    let codes = refusal(&|update| {
+        let code = |n| (format!("c{n}").parse().unwrap(), Vec::new());
+        update.team_codes = (0..=TEAM_CODES_MAX).map(code).collect();
+    });
+    assert!(codes.contains("10001 team codes, at most 10000"), "{codes}");
+    let cas = refusal(&|update| update.cas = vec![update.cas[0].clone(); crate::trust::CAS_MAX + 1]);
+    assert!(cas.contains("1 to 16 CA certificates, got 17"), "{cas}");
+    let connected = refusal(&|update| {
+        let other = |n| crate::trust::Connected {
+            cas: update.cas.clone(),
+            account: AccountId::parse(&format!("other{n}")).unwrap(),
+        };
+        update.connected = (0..=crate::trust::CONNECTED_MAX).map(other).collect();
+    });
+    assert!(connected.contains("1001 connected domains, at most 1000"), "{connected}");
+    let mut long = Succession::default();
+    for _ in 0..=SUCCESSION_MAX {
+        long.push(&account(), &key(1), &key(2).public_key());
+    }
+    let file = seal(&good, &secret(32), &key(1), &long, &mut SeededRng::new(3)).unwrap();
+    assert!(matches!(reopened(&file, Pin::FirstUse), Err(UpdateError::Container(_))));
+    assert!(TeamCode::parse(&"x".repeat(33)).is_err());
+    assert!(TeamCode::parse("").is_err() && TeamCode::parse("a b").is_err());
 }
 
 #[test]

@@ -139,6 +139,37 @@ fn two_programs_never_work_on_one_domain() {
     assert!(Domain::open(temp.path()).is_ok());
 }
 
+#[test]
+fn limits_are_reached_and_named() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut acme = domain(temp.path(), "acme");
+    for n in 1..100_000 {
+        acme.add_user(Uri::parse(&format!("+4672{n:07}")).unwrap(), true).unwrap();
+    }
+    let one_more = acme.add_user(Uri::parse("+46799999999").unwrap(), true);
+    assert!(matches!(one_more, Err(DomainError::Limit { most: 100_000, .. })));
+    let code = "ops".parse().unwrap();
+    let members: Vec<Uri> = acme.users().keys().take(1001).cloned().collect();
+    acme.add_team_members(&code, &members[..1000]).unwrap();
+    let one_more = acme.add_team_members(&code, &members[1000..]);
+    assert!(matches!(one_more, Err(DomainError::Limit { most: 1000, .. })));
+    let ca = acme.cas();
+    for n in 0..1000 {
+        acme.connect(AccountId::parse(&format!("other{n}")).unwrap(), &ca).unwrap();
+    }
+    let one_more = acme.connect(AccountId::parse("one-more").unwrap(), &ca);
+    assert!(matches!(one_more, Err(DomainError::Limit { most: 1000, .. })));
+    for _ in 1..16 {
+        acme.rotate_ca(&mut OsRng, NOW).unwrap();
+        acme.rotate_cms_key(&mut OsRng).unwrap();
+    }
+    let one_more = acme.rotate_ca(&mut OsRng, NOW);
+    assert!(matches!(one_more, Err(DomainError::Limit { most: 16, .. })));
+    acme.rotate_cms_key(&mut OsRng).unwrap();
+    let one_more = acme.rotate_cms_key(&mut OsRng);
+    assert!(matches!(one_more, Err(DomainError::Limit { most: 16, .. })));
+}
+
 /// How long a large domain takes: `cargo test --release -p crs-cms -- --ignored --nocapture`.
 #[test]
 #[ignore = "a measurement of minutes in the dev profile; run it in the release profile"]
