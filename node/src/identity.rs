@@ -166,7 +166,7 @@ fn subject(config: &Config) -> NodeSubject {
     let own = config.pool.hosts.iter().filter(|host| host.name == config.name);
     ips.extend(own.filter_map(|host| host.ip));
     ips.push(config.listen.client.ip());
-    ips.extend(config.media_addresses.iter().map(std::net::SocketAddr::ip));
+    ips.extend(config.media_addresses.iter().copied());
     ips.retain(|ip| !ip.is_unspecified());
     dns.sort();
     dns.dedup();

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod dev;
 pub mod folder;
+pub mod handles;
 pub mod identity;
 pub mod load;
 pub mod ports;

@@ -46,7 +46,7 @@ pub(super) struct Draft {
     pub(super) certificate: Option<Certificate>,
     pub(super) client_listen: Option<SocketAddr>,
     pub(super) media_listen: Vec<SocketAddr>,
-    pub(super) media_address: Vec<(IpAddr, Option<u16>)>,
+    pub(super) media_address: Vec<IpAddr>,
     pub(super) metrics_listen: Option<Option<SocketAddr>>,
     pub(super) pool_listen: Option<SocketAddr>,
     pub(super) bulk_listen: Option<SocketAddr>,
@@ -208,20 +208,15 @@ impl Draft {
         own_ip: Option<IpAddr>,
         files: &Files,
         problems: &mut Problems,
-    ) -> Vec<SocketAddr> {
-        let port = listen.media.first().map_or(MEDIA_PORT, SocketAddr::port);
+    ) -> Vec<IpAddr> {
         if !self.media_address.is_empty() {
-            return self
-                .media_address
-                .iter()
-                .map(|(ip, p)| SocketAddr::new(*ip, p.unwrap_or(port)))
-                .collect();
+            return self.media_address.clone();
         }
         if let Some(ip) = own_ip {
-            return vec![SocketAddr::new(ip, port)];
+            return vec![ip];
         }
-        let specific: Vec<SocketAddr> =
-            listen.media.iter().copied().filter(|addr| !addr.ip().is_unspecified()).collect();
+        let bound = listen.media.iter().map(SocketAddr::ip);
+        let specific: Vec<IpAddr> = bound.filter(|ip| !ip.is_unspecified()).collect();
         if specific.is_empty() {
             let text = "expected the address at which clients reach the media port: a line `ip <crsname> <IP>` in \
                         crs.conf or `media-address <ip>` in crs-local.conf";

@@ -41,7 +41,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "media-address",
-        usage: "<ip>[:<port>]",
+        usage: "<ip>",
         scope: Scope::Local,
         repeats: Repeats::Many,
         reload: false,
@@ -93,15 +93,11 @@ fn media_listen(draft: &mut Draft, mut args: Args<'_>) -> Result<(), Wrong> {
 fn media_address(draft: &mut Draft, mut args: Args<'_>) -> Result<(), Wrong> {
     let word = args.next("an address")?;
     args.end()?;
-    let bare = word.parse().map(|ip| (ip, None));
-    let full = word.parse().map(|addr: std::net::SocketAddr| (addr.ip(), Some(addr.port())));
-    let (ip, port) = bare.or(full).map_err(|_: std::net::AddrParseError| {
-        Wrong::expected("expected an address, with or without a port").got(word)
-    })?;
+    let ip = values::ip(word)?;
     if ip.is_unspecified() {
         return Err(Wrong::expected("expected an address that clients can reach").got(word));
     }
-    push_bounded(&mut draft.media_address, (ip, port))
+    push_bounded(&mut draft.media_address, ip)
 }
 
 fn metrics_listen(draft: &mut Draft, mut args: Args<'_>) -> Result<(), Wrong> {

@@ -50,7 +50,7 @@ fn everything_the_manuals_know_is_understood() {
     assert_eq!(config.pool.iw_listen_port, 8081);
     assert_eq!(config.listen.iw.port(), 8081);
     assert_eq!(config.db_backup, DbBackup::ReplicateFromPeer);
-    assert_eq!(config.media_addresses, ["203.0.113.102:146".parse().unwrap()]);
+    assert_eq!(config.media_addresses, ["203.0.113.102".parse::<std::net::IpAddr>().unwrap()]);
     assert!(config.push.enabled && config.push.cps.is_some());
     assert_eq!(config.push.providers, [PushProvider::Apns(Apns::Direct)]);
     assert_eq!(

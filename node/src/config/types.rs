@@ -68,7 +68,7 @@ pub struct Config {
     /// Where to listen.
     pub listen: Listen,
     /// Addresses at which clients reach the media port, best first.
-    pub media_addresses: Vec<SocketAddr>,
+    pub media_addresses: Vec<IpAddr>,
     /// Media relay.
     pub relay: RelayConfig,
     /// Folders and files.

@@ -58,9 +58,9 @@ async fn message(pair: &Pair) -> Result<u64, String> {
     let body = OsRng.bytes::<200>();
     let sent = pair.caller.send_confirmed(&pair.callee_uri, &body, STEP_TIMEOUT);
     let confirmed = sent.await.map_err(|error| format!("posting: {error}"))?;
-    let received = next(&pair.callee, |event| match event {
-        Event::Message(message) if message.from == pair.caller_uri => Some(message),
-        _ => None,
+    let received = next(&pair.callee, |event| {
+        let Event::Message(message) = event else { return None };
+        (message.from == pair.caller_uri).then_some(message)
     });
     let received = received.await?;
     let content = received.content.map_err(|why| format!("the message cannot be read: {why}"))?;
@@ -68,9 +68,9 @@ async fn message(pair: &Pair) -> Result<u64, String> {
         return Err("the message arrived with another content".to_owned());
     }
     pair.callee.done(received.seq).await.map_err(|error| error.to_string())?;
-    next(&pair.caller, |event| match event {
-        Event::Receipt { mid, .. } if mid == received.mid => Some(()),
-        _ => None,
+    next(&pair.caller, |event| {
+        let Event::Receipt { mid, .. } = event else { return None };
+        (mid == received.mid).then_some(())
     })
     .await?;
     Ok(confirmed.copies)

@@ -49,9 +49,9 @@ pub(super) fn judged(watch: &Stopwatch<'_>, outcome: Result<Reports, String>) ->
 async fn both_sides(pair: &Pair, sounds: &Sounds) -> Result<Reports, String> {
     let place = pair.caller.call(&pair.callee_uri, sounds.media(0));
     let answer = async {
-        let session = next(&pair.callee, |event| match event {
-            Event::Incoming(call) => Some(call.session),
-            _ => None,
+        let session = next(&pair.callee, |event| {
+            let Event::Incoming(call) = event else { return None };
+            Some(call.session)
         })
         .await?;
         let answered = pair.callee.answer(session, sounds.media(1)).await;
