@@ -1,0 +1,171 @@
+//! `apply`: every check, and what is there afterwards.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use crs_admin_api::command::apply::{Reply as Step, Request as Ask};
+use crs_admin_api::command::*;
+use crs_admin_api::{AdminError, Code, Reply, Request, SecretText};
+use crs_keys::update::{CmsKey, Succession, open_inner, seal};
+use crs_types::rng::SeededRng;
+use crs_types::{Period, Secret};
+
+use super::bed::{Bed, NOW, account, told, uri};
+use crate::admin::commands::apply::{Upload, step};
+use crate::testing::Domain;
+
+const NUMBER: &str = "+46701234567";
+
+fn secret() -> Secret {
+    Secret::new(vec![9; 32])
+}
+
+fn cms(seed: u64) -> CmsKey {
+    CmsKey::generate(&mut SeededRng::new(seed))
+}
+
+/// An update file with this serial and month.
+fn file(serial: u64, period: Period, generation: u32, cms_key: &CmsKey, secret: &Secret) -> Vec<u8> {
+    let mut domain = Domain::new("police");
+    domain.user_of(NUMBER, period, generation);
+    let mut update = open_inner(&domain.contents()[0].1).unwrap();
+    update.serial = serial;
+    seal(&update, secret, cms_key, &Succession::default(), &mut SeededRng::new(3)).unwrap()
+}
+
+fn month() -> Period {
+    Period::at(NOW)
+}
+
+async fn with_account(cms_key: Option<&CmsKey>) -> Bed {
+    let bed = Bed::new();
+    let request = create_account::Request {
+        account: account("police"),
+        secret: Some(SecretText::new(secret().to_base64().as_str())),
+        bytes: None,
+        cms_key: cms_key.map(|key| STANDARD.encode(key.public_key().0)),
+    };
+    bed.ask(Request::CreateAccount(request)).await.unwrap();
+    bed
+}
+
+async fn upload(bed: &Bed, slot: &mut Option<Upload>, bytes: &[u8]) -> Result<Reply, AdminError> {
+    step(&bed.context, slot, Ask::Begin { size: bytes.len() as u64 }).await?;
+    let half = bytes.len() / 2;
+    for (offset, part) in [(0, &bytes[..half]), (half, &bytes[half..])] {
+        let chunk = Ask::Chunk { offset: offset as u64, data: STANDARD.encode(part) };
+        step(&bed.context, slot, chunk).await?;
+    }
+    Ok(Reply::Apply(Step::Received { bytes: 0 }))
+}
+
+async fn apply(bed: &Bed, bytes: &[u8], confirm: Option<String>, force: bool) -> Result<Step, AdminError> {
+    let mut slot = None;
+    upload(bed, &mut slot, bytes).await?;
+    let finish = Ask::Finish { force, confirm_fingerprint: confirm };
+    match step(&bed.context, &mut slot, finish).await? {
+        Reply::Apply(step) => Ok(step),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_first_file_needs_its_fingerprint_confirmed_and_then_pins() {
+    let bed = with_account(None).await;
+    let bytes = file(1, month(), 1, &cms(1), &secret());
+    let asked = apply(&bed, &bytes, None, false).await.unwrap();
+    let fingerprint = cms(1).public_key().fingerprint();
+    assert_eq!(asked, Step::Unconfirmed { account: account("police"), fingerprint: fingerprint.clone() });
+    let wrong = apply(&bed, &bytes, Some("00 11".to_owned()), false).await.unwrap_err();
+    assert!(wrong.is(Code::WrongCmsKey));
+    let typed = fingerprint.to_uppercase().replace(' ', ":");
+    let Step::Applied(applied) = apply(&bed, &bytes, Some(typed), false).await.unwrap() else { panic!() };
+    assert_eq!((applied.serial, applied.users, applied.period), (1, 1, month()));
+    let path = bed.root.path().join(format!("accounts/police/{}", month()));
+    assert!(open_inner(&std::fs::read(&path).unwrap()).is_ok(), "the copy is the inner content");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o640);
+    // The same key goes through from now on; another does not.
+    let Step::Applied(_) = apply(&bed, &bytes, None, false).await.unwrap() else { panic!() };
+    let other = file(2, month(), 1, &cms(2), &secret());
+    assert!(apply(&bed, &other, None, false).await.unwrap_err().is(Code::WrongCmsKey));
+}
+
+#[tokio::test]
+async fn serial_period_secret_and_account_are_checked() {
+    let bed = with_account(Some(&cms(1))).await;
+    let make = |serial, period| file(serial, period, 1, &cms(1), &secret());
+    apply(&bed, &make(5, month()), None, false).await.unwrap();
+    assert!(apply(&bed, &make(4, month()), None, false).await.unwrap_err().is(Code::OldSerial));
+    apply(&bed, &make(6, month().next()), None, false).await.unwrap();
+    let far = make(7, month().next().next());
+    assert!(apply(&bed, &far, None, false).await.unwrap_err().is(Code::WrongPeriod));
+    assert!(matches!(apply(&bed, &far, None, true).await.unwrap(), Step::Applied(_)));
+    let foreign = file(8, month(), 1, &cms(1), &Secret::new(vec![1; 32]));
+    assert!(apply(&bed, &foreign, None, false).await.unwrap_err().is(Code::WrongAccount));
+    assert!(apply(&bed, b"not an update", None, false).await.unwrap_err().is(Code::BadUpdate));
+    let mut damaged = make(9, month());
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    assert!(apply(&bed, &damaged, None, false).await.is_err());
+    let updates = bed.ask(Request::ShowUpdates(show_updates::Request {})).await.unwrap();
+    let Reply::ShowUpdates(rows) = updates else { panic!() };
+    assert_eq!((rows[0].current_serial, rows[0].users), (5, 1));
+    assert_ne!(rows[0].next_month, show_updates::NOT_AVAILABLE);
+}
+
+#[tokio::test]
+async fn a_file_for_an_account_that_is_not_there_is_refused() {
+    let bed = Bed::new();
+    let bytes = file(1, month(), 1, &cms(1), &secret());
+    assert!(apply(&bed, &bytes, None, false).await.unwrap_err().is(Code::NoSuchAccount));
+}
+
+#[tokio::test]
+async fn a_revoked_generation_is_out_at_once() {
+    let bed = with_account(Some(&cms(1))).await;
+    apply(&bed, &file(1, month(), 1, &cms(1), &secret()), None, false).await.unwrap();
+    let client = bed.attach("police", NUMBER, 1).await;
+    apply(&bed, &file(2, month(), 1, &cms(1), &secret()), None, false).await.unwrap();
+    assert!(client.lock().unwrap().is_empty(), "the same generation stays");
+    let newer = file(3, month(), 2, &cms(1), &secret());
+    let Step::Applied(applied) = apply(&bed, &newer, None, false).await.unwrap() else { panic!() };
+    assert_eq!(applied.closed, 1);
+    told(&client, &["Unregister(UpdateRequired)", "Close"]).await;
+}
+
+#[tokio::test]
+async fn chunks_come_in_order_and_one_file_at_a_time() {
+    let bed = with_account(None).await;
+    let mut one = None;
+    let mut other = None;
+    let too_large = Ask::Begin { size: apply::FILE_MAX + 1 };
+    assert!(step(&bed.context, &mut one, too_large).await.unwrap_err().is(Code::TooLarge));
+    step(&bed.context, &mut one, Ask::Begin { size: 4 }).await.unwrap();
+    let busy = step(&bed.context, &mut other, Ask::Begin { size: 4 }).await.unwrap_err();
+    assert!(busy.is(Code::Busy));
+    let finish = || Ask::Finish { force: false, confirm_fingerprint: None };
+    assert!(step(&bed.context, &mut one, finish()).await.unwrap_err().is(Code::Malformed));
+    let gap = Ask::Chunk { offset: 2, data: STANDARD.encode(b"ab") };
+    assert!(step(&bed.context, &mut one, gap).await.unwrap_err().is(Code::Malformed));
+    // The broken upload is forgotten, and its place free.
+    step(&bed.context, &mut other, Ask::Begin { size: 2 }).await.unwrap();
+    let long = Ask::Chunk { offset: 0, data: STANDARD.encode(b"abc") };
+    assert!(step(&bed.context, &mut other, long).await.unwrap_err().is(Code::Malformed));
+}
+
+#[tokio::test]
+async fn lookup_finds_own_users_with_their_domain() {
+    let bed = with_account(Some(&cms(1))).await;
+    apply(&bed, &file(1, month(), 3, &cms(1), &secret()), None, false).await.unwrap();
+    let ask = |number: &str| {
+        let (account, uri) = (account("police"), uri(number));
+        Request::LookupClient(lookup_client::Request { account, uri })
+    };
+    let Reply::LookupClient(found) = bed.ask(ask(NUMBER)).await.unwrap() else { panic!() };
+    assert_eq!((found.source.as_str(), found.domain.as_str()), ("not connected", "police"));
+    assert_eq!((found.generation, found.listed), (3, true));
+    bed.attach("police", NUMBER, 1).await;
+    let Reply::LookupClient(found) = bed.ask(ask(NUMBER)).await.unwrap() else { panic!() };
+    assert_eq!(found.source, "local (crs1)");
+    assert!(bed.ask(ask("+46709")).await.unwrap_err().is(Code::NoSuchUser));
+}
