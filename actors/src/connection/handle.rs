@@ -9,17 +9,20 @@ use crate::handle::{CastError, Handle};
 
 /// Messages to a connection's actor.
 #[derive(Debug)]
-pub struct ConnectionMsg(pub(super) Kind);
-
-#[derive(Debug)]
-pub(super) enum Kind {
+pub enum ConnectionMsg {
+    /// Send an event to the client.
     Event(ServerEvent),
+    /// End the registration; see [`ConnectionHandle::unregister`].
     Unregister(UnregisteredReason),
+    /// Close the connection.
     Close,
-    Inner(Inner),
-    #[cfg(test)]
-    Panic,
+    /// From the connection's own tasks.
+    Internal(Internal),
 }
+
+/// What only a connection's own tasks can say.
+#[derive(Debug)]
+pub struct Internal(pub(super) Inner);
 
 /// A client connection of this node. Cheap to clone; sending never waits.
 #[derive(Debug, Clone)]
@@ -30,7 +33,16 @@ pub struct ConnectionHandle {
 
 impl ConnectionMsg {
     pub(super) fn internal(inner: Inner) -> Self {
-        Self(Kind::Inner(inner))
+        Self::Internal(Internal(inner))
+    }
+
+    /// The event a fake connection was asked to send.
+    #[cfg(test)]
+    pub(crate) fn event(self) -> Option<ServerEvent> {
+        match self.0 {
+            ConnectionMsg::Event(event) => Some(event),
+            ConnectionMsg::Unregister(_) | ConnectionMsg::Close | ConnectionMsg::Inner(_) | ConnectionMsg::Panic => None,
+        }
     }
 }
 
@@ -48,28 +60,28 @@ impl ConnectionHandle {
     /// Sends an event to the client. A refusal means that the client is too slow or gone; the
     /// connection is then cut, and what it missed comes again after its reconnect.
     pub fn event(&self, event: ServerEvent) -> Result<(), CastError> {
-        self.cast(Kind::Event(event))
+        self.cast(ConnectionMsg::Event(event))
     }
 
     /// Ends the registration with a reason the client is told. After `purged`, `blacklisted`,
     /// `account-deleted`, `update-required` and `node-drain` the connection is closed too.
     pub fn unregister(&self, reason: UnregisteredReason) -> Result<(), CastError> {
-        self.cast(Kind::Unregister(reason))
+        self.cast(ConnectionMsg::Unregister(reason))
     }
 
     /// Closes the connection, even when its queue is full.
     pub fn close(&self) {
-        let _ = self.cast(Kind::Close);
+        let _ = self.cast(ConnectionMsg::Close);
     }
 
     /// Makes the actor panic.
     #[cfg(test)]
     pub(crate) fn panic(&self) {
-        let _ = self.cast(Kind::Panic);
+        let _ = self.cast(ConnectionMsg::internal(Inner::Panic));
     }
 
-    fn cast(&self, kind: Kind) -> Result<(), CastError> {
+    fn cast(&self, message: ConnectionMsg) -> Result<(), CastError> {
         // Whoever cannot be told is cut without a further word.
-        self.handle.try_cast(ConnectionMsg(kind)).inspect_err(|_| self.handle.actor().stop(None))
+        self.handle.try_cast(message).inspect_err(|_| self.handle.actor().stop(None))
     }
 }

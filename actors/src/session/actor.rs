@@ -27,7 +27,7 @@ use crate::trace::{SessionEvent, TraceEvent};
 
 /// Messages that may wait for one session; more are refused with `unavailable`.
 pub const SESSION_QUEUE: u32 = 256;
-/// Unbound legs are kept alive this often, while the session's own timers run.
+/// Unbound legs are kept alive and the relay is asked about them this often, while the session's own timers run.
 const REFRESH: Duration = Duration::from_secs(20);
 
 /// Messages to a session's actor.
@@ -95,7 +95,7 @@ pub(super) struct State {
     arguments: Arguments,
     myself: Handle<SessionMsg>,
     core: Option<Session>,
-    connections: BTreeMap<ConnectionId, ConnectionHandle>,
+    connections: BTreeMap<ConnectionId, (Endpoint, ConnectionHandle)>,
     replies: BTreeMap<u64, Reply<Result<SessionReply, ErrorBody>>>,
     next_tag: u64,
     allocation: Option<AllocationId>,
@@ -202,6 +202,8 @@ impl State {
             SessionMsg::Tick => {
                 if let Some(id) = self.allocation {
                     self.arguments.relay.refresh(id);
+                    // Also tells when the relay has lost the legs, so that new ones can be had.
+                    self.query_media();
                 }
                 self.feed(Input::Tick)
             }
@@ -218,7 +220,10 @@ impl State {
     ) -> bool {
         let tag = self.tag(reply);
         let caller = self.meet(from);
-        self.connections.extend(devices.into_iter().map(|handle| (handle.id(), handle)));
+        if let Callee::Found { devices: endpoints, .. } = &callee {
+            let known = endpoints.iter().cloned().zip(devices);
+            self.connections.extend(known.map(|(to, handle)| (to.connection, (to, handle))));
+        }
         let config = Arc::clone(&self.arguments.config);
         let (core, effects) = Session::start(&config, &caller, tag, invite, callee, self.now());
         self.core = Some(core);
@@ -228,12 +233,7 @@ impl State {
     }
 
     /// The device learns of a call that rings by its attach reply, not by an event besides.
-    fn attached(
-        &mut self,
-        party: &Party,
-        resumes: bool,
-        reply: Reply<Option<CallState>>,
-    ) -> bool {
+    fn attached(&mut self, party: &Party, resumes: bool, reply: Reply<Option<CallState>>) -> bool {
         let device = self.meet(party);
         let connection = device.connection;
         let Some(mut effects) = self.input(Input::Attached { device: device.clone(), resumes })
@@ -241,9 +241,7 @@ impl State {
             return false;
         };
         let all = effects.len();
-        effects.retain(
-            |effect| !matches!(effect, Effect::Notify { to, .. } if *to == connection),
-        );
+        effects.retain(|effect| !matches!(effect, Effect::Notify { to, .. } if *to == connection));
         let rings = effects.len() < all;
         let view = self.core.as_ref().and_then(|core| core.view_for(&device));
         let over = self.run(effects);
@@ -284,12 +282,7 @@ impl State {
                         reply.send(result.map(answer));
                     }
                 }
-                Effect::Notify { to, state } => {
-                    // A refusal cuts the connection; the client resumes and is told anew.
-                    if let Some(connection) = self.connections.get(&to) {
-                        let _ = connection.event(ServerEvent::CallState(state));
-                    }
-                }
+                Effect::Notify { to, state } => self.notify(to, state),
                 Effect::AllocRelay(kind) => self.allocate(kind),
                 Effect::RefreshRelay => {
                     if let Some(id) = self.allocation {
@@ -307,6 +300,18 @@ impl State {
             }
         }
         over
+    }
+
+    /// A connection that cannot be told is cut: its client comes back and is told anew, or is
+    /// lost.
+    fn notify(&mut self, to: ConnectionId, state: Box<CallState>) {
+        let Some((device, connection)) = self.connections.get(&to) else { return };
+        if connection.event(ServerEvent::CallState(state)).is_err() {
+            let device = device.clone();
+            self.connections.remove(&to);
+            // Losing a party has no effects of its own but a deadline.
+            let _ = self.input(Input::Lost { device });
+        }
     }
 
     fn allocate(&mut self, kind: RelayKind) {
@@ -391,8 +396,10 @@ impl State {
     }
 
     fn meet(&mut self, party: &Party) -> Endpoint {
-        self.connections.insert(party.connection.id(), party.connection.clone());
-        endpoint(party)
+        let endpoint = endpoint(party);
+        self.connections
+            .insert(endpoint.connection, (endpoint.clone(), party.connection.clone()));
+        endpoint
     }
 
     fn now(&self) -> Now {

@@ -83,7 +83,9 @@ impl SessionService {
         let (found, request) = match request {
             SessionRequest::Invite(invite) => return self.invite(from, invite).await,
             SessionRequest::Ringing(r) => (self.table.find(r.session), CallRequest::Ringing),
-            SessionRequest::Answer(a) => (self.table.find(a.session), CallRequest::Answer(a.answer)),
+            SessionRequest::Answer(a) => {
+                (self.table.find(a.session), CallRequest::Answer(a.answer))
+            }
             SessionRequest::Hangup(h) => {
                 let detail = h.detail.as_deref().and_then(DetailWord::parse);
                 let request = CallRequest::Hangup { reason: h.reason, detail };

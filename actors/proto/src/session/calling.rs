@@ -92,6 +92,8 @@ impl Session {
 
     fn establish(&mut self, config: &SessionConfig, at: usize, answer: Bytes64, now: Now) {
         self.branches[at].state = BranchState::Answered;
+        // Silence counts from here: nobody talks while it rings.
+        self.relay.restart(now);
         let media_check = media::first_check(config, &self.relay, now);
         self.phase = Phase::Talk { branch: at, answer, since: now.wall, media_check };
     }

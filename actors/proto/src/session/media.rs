@@ -26,8 +26,17 @@ pub(super) enum Relay {
 pub(super) struct Ready {
     caller: Leg,
     callee: Leg,
+    /// Silence counts from here at the earliest.
     since: Mono,
     freed: [bool; 2],
+}
+
+impl Relay {
+    pub(super) fn restart(&mut self, now: Now) {
+        if let Self::Ready(ready) = self {
+            ready.since = now.mono;
+        }
+    }
 }
 
 impl Ready {
@@ -189,7 +198,12 @@ impl Session {
             Some((reason, word)) => {
                 self.hang_up(config, reason, Who::Crs, Some(word), None, now, effects);
             }
-            None => *media_check = Some(last.plus(config.media_silence)),
+            None => {
+                // A leg that is not bound yet has its own, earlier deadline.
+                let bound = report.caller.bound && report.callee.bound;
+                let from = if bound { last } else { checked_since };
+                *media_check = Some(from.plus(config.media_silence));
+            }
         }
     }
 

@@ -282,6 +282,32 @@ fn a_path_that_never_came_up_is_named() {
 }
 
 #[test]
+fn silence_while_it_rings_does_not_count() {
+    let mut rig = Rig::ringing();
+    rig.ask(&caller(), CallRequest::Alloc);
+    rig.feed(Input::RelayReady { caller: leg(100), callee: leg(101) });
+    rig.wait(Duration::from_secs(80));
+    assert_eq!(rig.ask(&callee(1), answer("a"))[0], "reply talk");
+    rig.wait(Duration::from_secs(5));
+    let unbound = report(&rig, Some(1), None);
+    assert_eq!(rig.feed(unbound), Vec::<String>::new());
+    assert_eq!(rig.sleep(), (55, vec!["query".into()]));
+}
+
+#[test]
+fn forks_and_waiting_requests_are_limited() {
+    let devices = |n| (1..=n).map(callee).collect();
+    let (mut rig, effects) = Rig::start(found(devices(BRANCHES_MAX as u64 + 3), false));
+    assert_eq!(effects.iter().filter(|line| line.contains("offer")).count(), BRANCHES_MAX);
+    assert_eq!(rig.ask(&callee(BRANCHES_MAX as u64 + 1), answer("a")), ["reply !gone"]);
+    rig.ask(&caller(), CallRequest::Alloc);
+    for _ in 1..32 {
+        assert_eq!(rig.ask(&caller(), CallRequest::Alloc), Vec::<String>::new());
+    }
+    assert_eq!(rig.ask(&caller(), CallRequest::Alloc), ["reply !capacity"]);
+}
+
+#[test]
 fn a_relay_that_is_gone_can_be_asked_for_again() {
     let mut rig = with_relay();
     assert_eq!(rig.feed(Input::RelayLost), Vec::<String>::new());
