@@ -7,6 +7,7 @@
 //! socket the kernel hashed its client to.
 
 pub mod allocation;
+pub mod bench;
 mod bucket;
 mod cells;
 pub mod config;

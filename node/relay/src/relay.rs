@@ -52,6 +52,11 @@ impl RelayReader {
     pub fn cpu_times(&self) -> Vec<Duration> {
         self.0.iter().map(|cells| Duration::from_micros(cells.cpu_micros.get())).collect()
     }
+
+    /// Kernel ids of the threads, as in `/proc/<pid>/task/<id>`; 0 before a thread runs.
+    pub fn thread_ids(&self) -> Vec<u64> {
+        self.0.iter().map(|cells| cells.thread_id.get()).collect()
+    }
 }
 
 /// The data plane's handle. One owner; dropping it ends the threads and closes the sockets.

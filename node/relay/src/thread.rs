@@ -47,6 +47,7 @@ pub(crate) fn spawn(parts: ThreadParts) -> io::Result<JoinHandle<io::Result<()>>
         if let Some(cpu) = parts.cpu {
             crs_udp::thread::pin_to(cpu)?;
         }
+        parts.cells.thread_id.set(u64::from(crs_udp::thread::thread_id().unsigned_abs()));
         let end = Arc::clone(&parts.notify);
         let _told = TellEnd(end);
         Worker::new(parts)?.run()
@@ -73,6 +74,8 @@ struct Worker {
     batch: Batch,
     messages: usize,
     cpu_at: u64,
+    /// Something was received since the CPU time was published.
+    worked: bool,
 }
 
 impl Worker {
@@ -97,6 +100,7 @@ impl Worker {
             batch: Batch::new(parts.shape),
             messages: parts.shape.messages,
             cpu_at: 0,
+            worked: false,
         })
     }
 
@@ -135,8 +139,8 @@ impl Worker {
         }
         let now = self.clock.mono().as_micros();
         let timer = self.plane.wait(now);
-        // An idle thread publishes its CPU time once more, then sleeps for ever.
-        let publish = (self.cpu_at > now).then(|| self.cpu_at - now);
+        // A thread that becomes idle publishes its CPU time once more, then sleeps for ever.
+        let publish = self.worked.then(|| self.cpu_at.saturating_sub(now));
         timer.into_iter().chain(publish).min().map(Duration::from_micros)
     }
 
@@ -144,6 +148,7 @@ impl Worker {
     fn receive(&mut self, local: usize, now: u64) -> io::Result<usize> {
         let Some(socket) = self.sockets.get(local) else { return Ok(0) };
         let count = self.batch.recv(socket)?;
+        self.worked |= count > 0;
         for index in 0..count {
             self.message(index, local, now);
         }
@@ -239,9 +244,10 @@ impl Worker {
     }
 
     fn publish(&mut self, now: u64) {
-        if now < self.cpu_at {
+        if now < self.cpu_at || !self.worked {
             return;
         }
+        self.worked = false;
         self.cpu_at = now + CPU_TIME_MICROS;
         if let Ok(time) = crs_udp::thread::cpu_time() {
             self.cells.cpu_micros.set(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));

@@ -177,6 +177,25 @@ impl Batch {
         queue.add(self.own.ptr(start), usize::MAX, bytes.len(), to, tag)
     }
 
+    /// As [`Batch::push`], but the kernel cuts `bytes` into datagrams of `segment` bytes (the last
+    /// may be shorter; at most 64). Only where [`crate::kernel_segments`] says so.
+    pub fn push_segments(
+        &mut self,
+        bytes: &[u8],
+        segment: u16,
+        local: usize,
+        to: SocketAddr,
+        tag: u32,
+    ) -> bool {
+        if !self.push(bytes, local, to, tag) {
+            return false;
+        }
+        if let Some(queue) = self.queues.get_mut(local) {
+            queue.segment_last(segment);
+        }
+        true
+    }
+
     /// Sends queue `local` by `socket`. `refused` is told tag, datagrams and bytes of each message
     /// the kernel did not take; nothing is sent twice or kept for later.
     pub fn flush(&mut self, local: usize, socket: &Socket, refused: impl FnMut(u32, u32, u64)) {

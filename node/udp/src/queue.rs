@@ -134,12 +134,24 @@ impl Queue {
         entry.bytes += length;
         entry.next += length;
         self.iovs.slice_mut()[index].iov_len = entry.bytes;
+        self.ask_segments(index, segment);
+        true
+    }
+
+    /// Makes the kernel cut the last message into datagrams of `segment` bytes.
+    pub(crate) fn segment_last(&mut self, segment: u16) {
+        let Some(index) = self.length.checked_sub(1).filter(|_| segment > 0) else { return };
+        let entry = &mut self.entries[index];
+        entry.packets = entry.bytes.div_ceil(usize::from(segment)) as u32;
+        self.ask_segments(index, segment);
+    }
+
+    fn ask_segments(&mut self, index: usize, segment: u16) {
         self.controls.slice_mut()[index] = Control::segment(segment);
         let control = self.controls.ptr(index).cast();
         let header = &mut self.headers.slice_mut()[index].msg_hdr;
         header.msg_control = control;
         header.msg_controllen = size_of::<Control>() as _;
-        true
     }
 
     pub(crate) fn flush(&mut self, socket: &Socket, mut refused: impl FnMut(u32, u32, u64)) {

@@ -92,6 +92,26 @@ fn neighbours_leave_joined_and_arrive_whole() {
 }
 
 #[test]
+fn one_send_is_cut_into_many_datagrams() {
+    let (client, client_addr) = socket(false);
+    let (sink, sink_addr) = socket(false);
+    if !crate::kernel_segments(&client) {
+        return;
+    }
+    let mut batch = Batch::new(shape(8, false));
+    assert!(batch.push_segments(&[4; 450], 182, 0, sink_addr, 0));
+    batch.flush(0, &client, |_, _, _| panic!("loopback takes all"));
+    let lengths: Vec<usize> = receive(&sink, &mut batch, 3)
+        .iter()
+        .map(|(from, bytes)| {
+            assert_eq!(*from, client_addr);
+            bytes.len()
+        })
+        .collect();
+    assert_eq!(lengths, [182, 182, 86]);
+}
+
+#[test]
 fn refused_messages_are_told_and_the_rest_is_sent() {
     let (client, _) = socket(false);
     let (sink, sink_addr) = socket(false);
