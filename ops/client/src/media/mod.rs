@@ -9,4 +9,6 @@ pub mod stream;
 pub mod wav;
 
 pub use codec::Codec;
+/// Binding a leg from a socket of one's own, as the load tool does.
+pub use crs_proto::leg::{LegCredentials, client as stun};
 pub use stats::MediaStats;
