@@ -133,6 +133,7 @@ impl Actor for FakeConnection {
 struct Client {
     party: Party,
     events: mpsc::Receiver<CallState>,
+    actor: ActorRef<Bounded<ConnectionMsg>>,
 }
 
 impl Client {
@@ -198,7 +199,7 @@ impl Rig {
         let (actor, _) = Actor::spawn(None, FakeConnection(sender), ()).await.unwrap();
         let id = self.context.next_connection();
         let gate = Gate::new(64, QueueMetrics::default());
-        let connection = ConnectionHandle::new(id, Handle::new(actor, gate));
+        let connection = ConnectionHandle::new(id, Handle::new(actor.clone(), gate));
         let party = Party {
             account: AccountId::parse("police").unwrap(),
             uri: Uri::test_client(index, "a").unwrap(),
@@ -222,7 +223,7 @@ impl Rig {
             node: self.context.name.clone(),
         };
         self.context.directory.register(Arc::new(registration)).unwrap();
-        Client { party, events }
+        Client { party, events, actor }
     }
 
     async fn ask(
@@ -273,25 +274,6 @@ fn alloc(n: u8) -> SessionRequest {
 fn hangup(n: u8) -> SessionRequest {
     let (reason, detail) = (HangupReason::Normal, None);
     SessionRequest::Hangup(Hangup { session: id(n), reason, detail })
-}
-
-fn view() -> CallState {
-    let uri = Uri::test_client(1, "a").unwrap();
-    CallState {
-        session: id(1),
-        state: SessionState::Talk,
-        from: uri.clone(),
-        from_account: AccountId::parse("police").unwrap(),
-        to: uri,
-        offer: None,
-        answer: None,
-        device: None,
-        media: RelayKind::Rtp,
-        reason: None,
-        who: None,
-        detail: None,
-        stage: None,
-    }
 }
 
 /// A call of session 1 in state talk.
@@ -389,19 +371,17 @@ async fn legs_that_the_relay_has_lost_are_made_anew() {
 #[tokio::test(start_paused = true)]
 async fn a_party_whose_connection_is_gone_is_lost() {
     let rig = Rig::new(FakeRelay::default(), 10).await;
-    let (a, mut b) = talking(&rig).await;
-    // The connection's actor ends without a word, as after a panic whose clean-up was refused.
-    drop(a.events);
-    let handle = a.party.connection.clone();
-    handle.event(ServerEvent::CallState(Box::new(view()))).unwrap();
-    while handle.event(ServerEvent::CallState(Box::new(view()))).is_ok() {
-        tokio::task::yield_now().await;
-    }
-    let c = rig.client(3, "c", Role::Primary).await;
-    assert_eq!(rig.state(&c, invite(2, &b)).await, SessionState::Invite);
+    let a = rig.client(1, "a", Role::Primary).await;
+    let mut b = rig.client(2, "b", Role::Primary).await;
+    rig.state(&a, invite(1, &b)).await;
     assert_eq!(b.event().await, SessionState::Invite);
-    // Told of nothing until the call ends; then the rest of the parties is told all the same.
-    assert_eq!(rig.state(&b, hangup(1)).await, SessionState::Hangup);
+    // The caller's connection ends without telling the session.
+    a.actor.stop_and_wait(None, None).await.unwrap();
+    let ringing = SessionRequest::Ringing(Ringing { session: id(1) });
+    assert_eq!(rig.state(&b, ringing).await, SessionState::Ringing);
+    let begun = tokio::time::Instant::now();
+    let end = b.full_event().await;
+    assert_eq!((end.detail.as_deref(), begun.elapsed().as_secs()), (Some("caller-lost"), 30));
 }
 
 #[tokio::test(start_paused = true)]
