@@ -156,7 +156,12 @@ impl KdfCost {
 
 impl Bundle {
     /// Protects the bundle by a PIN.
-    pub fn seal(&self, pin: &str, cost: KdfCost, rng: &mut dyn Rng) -> Result<Vec<u8>, BundleError> {
+    pub fn seal(
+        &self,
+        pin: &str,
+        cost: KdfCost,
+        rng: &mut dyn Rng,
+    ) -> Result<Vec<u8>, BundleError> {
         let mut salt = [0; 16];
         rng.fill(&mut salt);
         let mut nonce = [0; 12];
@@ -190,7 +195,8 @@ impl Bundle {
         if outer.kdf != KDF {
             return Err(BundleError::Kdf(outer.kdf.chars().take(20).collect()));
         }
-        let nonce: [u8; 12] = outer.nonce.as_slice().try_into().map_err(|_| BundleError::WrongPin)?;
+        let nonce: [u8; 12] =
+            outer.nonce.as_slice().try_into().map_err(|_| BundleError::WrongPin)?;
         let mut sealed = Zeroizing::new(std::mem::take(&mut outer.sealed.0));
         let key = key_from_pin(pin, &outer)?;
         let aad = cbor::encode(&outer);
@@ -227,8 +233,8 @@ impl Bundle {
             return Err(content(&format!("expected 1 to {ADDRESSES_MAX} server addresses")));
         }
         let sign_cert = CertificateDer::from(inner.sign_cert.0.clone());
-        let sign_key = SigningKey::from_scalar(inner.sign_key.as_slice())
-            .map_err(|error| content(&error))?;
+        let sign_key =
+            SigningKey::from_scalar(inner.sign_key.as_slice()).map_err(|error| content(&error))?;
         let enrolment_key = kem::PrivateKey::from_seed(inner.enrolment.as_slice())
             .map_err(|error| content(&error))?;
         let claimed = identity::unverified(&sign_cert)?;
@@ -292,8 +298,7 @@ fn normalised(pin: &str) -> Result<Zeroizing<String>, BundleError> {
 }
 
 fn key_from_pin(pin: &str, outer: &Outer) -> Result<LessSafeKey, BundleError> {
-    let cost =
-        KdfCost { memory_kib: outer.memory, passes: outer.passes, lanes: outer.lanes };
+    let cost = KdfCost { memory_kib: outer.memory, passes: outer.passes, lanes: outer.lanes };
     let params = cost.check()?;
     let pin = normalised(pin)?;
     let mut key = Zeroizing::new([0; 32]);

@@ -223,11 +223,7 @@ fn signing_input(aad: &[u8], enc: &[u8], certificate: &[u8], body: &[u8]) -> Vec
     ))
 }
 
-fn expect_user(
-    account: &AccountId,
-    uri: &Uri,
-    found: &UserIdentity,
-) -> Result<(), EnvelopeError> {
+fn expect_user(account: &AccountId, uri: &Uri, found: &UserIdentity) -> Result<(), EnvelopeError> {
     if found.account == *account && found.uri == *uri {
         return Ok(());
     }
@@ -239,11 +235,7 @@ fn expect_user(
 fn padded(length: usize) -> usize {
     // Three more bytes, because a longer padding needs a longer CBOR length field.
     let length = length + 3;
-    if length <= 4096 {
-        length.next_power_of_two().max(1024)
-    } else {
-        length.div_ceil(2048) * 2048
-    }
+    if length <= 4096 { length.next_power_of_two().max(1024) } else { length.div_ceil(2048) * 2048 }
 }
 
 #[cfg(test)]

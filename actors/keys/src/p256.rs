@@ -8,8 +8,7 @@ use std::sync::Arc;
 use aws_lc_rs::agreement::{ECDH_P256, PrivateKey};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair,
-    UnparsedPublicKey,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, UnparsedPublicKey,
 };
 use crs_types::{Rng, Secret};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -155,7 +154,6 @@ pub fn verify(public_key: &[u8], message: &[u8], signature: &[u8]) -> Result<(),
         .verify(message, signature)
         .map_err(|_| KeyError::Signature)
 }
-
 
 #[cfg(test)]
 mod tests {

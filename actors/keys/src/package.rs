@@ -138,11 +138,7 @@ impl UserKeys {
     }
 
     /// Seals the private keys to the user's enrolment key.
-    pub fn seal(
-        &self,
-        enrolment: &kem::PublicKey,
-        rng: &mut dyn Rng,
-    ) -> Result<Vec<u8>, KemError> {
+    pub fn seal(&self, enrolment: &kem::PublicKey, rng: &mut dyn Rng) -> Result<Vec<u8>, KemError> {
         let content = Sealed {
             v: VERSION,
             kem_key: self.kem_key.seed().expose().into(),
@@ -223,11 +219,8 @@ fn verify_identity(
     let at = now.max(claimed.period.start());
     let identity = identity::verify_client_chain(sign_cert, &[], &trust.cas, at)?;
     if identity.account != trust.account || identity.uri != *uri {
-        let expected = UserIdentity {
-            account: trust.account.clone(),
-            uri: uri.clone(),
-            ..identity.clone()
-        };
+        let expected =
+            UserIdentity { account: trust.account.clone(), uri: uri.clone(), ..identity.clone() };
         return Err(wrong_user(&expected, &identity));
     }
     Ok(identity)

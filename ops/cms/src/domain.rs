@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crs_keys::account_ca::{AccountCa, IssueError};
-use crs_keys::cbor::Bytes;
 use crs_keys::bundle::{BundleError, ServerTrust};
+use crs_keys::cbor::Bytes;
 use crs_keys::trust::{CAS_MAX, CONNECTED_MAX};
 use crs_keys::update::{
     CmsKey, CmsPublicKey, SECRET_MIN, SUCCESSION_MAX, TEAM_CODES_MAX, TEAM_MEMBERS_MAX, TeamCode,
@@ -218,8 +218,7 @@ impl Domain {
 
     /// Removes a user, also from team codes. Takes effect with the next update file.
     pub fn remove_user(&mut self, uri: &Uri) -> Result<(), DomainError> {
-        let user =
-            self.state.users.remove(uri).ok_or_else(|| DomainError::NoUser(uri.clone()))?;
+        let user = self.state.users.remove(uri).ok_or_else(|| DomainError::NoUser(uri.clone()))?;
         self.state.retired.insert(uri.clone(), user.generation);
         for members in self.state.team_codes.values_mut() {
             members.remove(uri);
@@ -229,8 +228,7 @@ impl Domain {
 
     /// Makes all keys the user has worthless: raises the generation. The user must enrol again.
     pub fn revoke_user(&mut self, uri: &Uri) -> Result<Generation, DomainError> {
-        let user =
-            self.state.users.get_mut(uri).ok_or_else(|| DomainError::NoUser(uri.clone()))?;
+        let user = self.state.users.get_mut(uri).ok_or_else(|| DomainError::NoUser(uri.clone()))?;
         user.generation = user.generation.saturating_add(1);
         Ok(Generation(user.generation))
     }
@@ -343,9 +341,8 @@ impl Domain {
 
     /// Connected domains with their CAs.
     pub fn connected(&self) -> BTreeMap<AccountId, Vec<CertificateDer<'static>>> {
-        let cas = |cas: &Vec<Bytes>| {
-            cas.iter().map(|ca| CertificateDer::from(ca.0.clone())).collect()
-        };
+        let cas =
+            |cas: &Vec<Bytes>| cas.iter().map(|ca| CertificateDer::from(ca.0.clone())).collect();
         self.state.connected.iter().map(|(id, list)| (id.clone(), cas(list))).collect()
     }
 
@@ -378,21 +375,29 @@ impl DomainError {
     /// One line: what to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::NoDomain(_) => "name the domain's directory with --dir, or make one with crs-cms init",
+            Self::NoDomain(_) => {
+                "name the domain's directory with --dir, or make one with crs-cms init"
+            }
             Self::Exists(_) => "choose an empty directory; a domain is never overwritten",
             Self::Busy(_) => "wait until it has finished",
             Self::Io { .. } => "check that the path exists, is writable and the disk is not full",
             Self::Damaged { .. } | Self::Keys => "restore the directory from your backup",
             Self::Version(_) => "use the newer crs-cms that made it",
-            Self::Secret(_) => "use the secret shown by crs-cli create account, or make one: openssl rand -base64 32",
+            Self::Secret(_) => {
+                "use the secret shown by crs-cli create account, or make one: openssl rand -base64 32"
+            }
             Self::NoUser(_) => "add the user first: crs-cms user add URI",
             Self::TestClient(_) => "use a telephone number such as +46701234567",
             Self::UserExists(_) => "to make the user's keys worthless use crs-cms user revoke URI",
             Self::NoTeamCode(_) => "see crs-cms team-code list",
             Self::NotConnected(_) => "see crs-cms connected",
             Self::Limit { .. } => "remove what is no longer needed",
-            Self::Server(_) => "set it: crs-cms server --server host:port --server-ca FILE (or --public-name NAME)",
-            Self::Public(_) => "ask the other domain's administrator for the output of crs-cms export",
+            Self::Server(_) => {
+                "set it: crs-cms server --server host:port --server-ca FILE (or --public-name NAME)"
+            }
+            Self::Public(_) => {
+                "ask the other domain's administrator for the output of crs-cms export"
+            }
             Self::PastPeriod(_) => "make the current or a later month: --period YYYY-MM",
             Self::Issue(_) | Self::Update(_) => "see the message above; the domain was not changed",
             Self::Bundle(_) => "see crs-cms enrol --help",

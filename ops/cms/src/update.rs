@@ -64,8 +64,7 @@ pub fn create(
         domain_token: Bytes::default(),
     };
     let Domain { keys, .. } = &*domain;
-    let bytes =
-        update::seal(&file, &keys.account_secret, &keys.cms, &keys.succession, &mut OsRng)?;
+    let bytes = update::seal(&file, &keys.account_secret, &keys.cms, &keys.succession, &mut OsRng)?;
     Ok(Created { file: bytes, serial, period, users: file.users.len() })
 }
 
@@ -116,8 +115,7 @@ fn make_user(
     let seal_failed = |error: crs_keys::kem::KemError| {
         DomainError::Update(update::UpdateError::Content(error.to_string()))
     };
-    let enrolment =
-        domain.keys.enrolment(uri, generation).public_key().map_err(seal_failed)?;
+    let enrolment = domain.keys.enrolment(uri, generation).public_key().map_err(seal_failed)?;
     let sealed = keys.seal(&enrolment, &mut OsRng).map_err(seal_failed)?;
     Ok(UpdateUser {
         uri: uri.clone(),

@@ -101,6 +101,18 @@ fn parts_of_two_users_are_refused() {
 }
 
 #[test]
+fn a_bundle_names_one_to_sixteen_addresses() {
+    let with = |count: usize| {
+        let mut bundle = bundle();
+        bundle.addresses = vec!["crs1.example.org:5223".into(); count];
+        Bundle::open(&sealed_of(&bundle), PIN, NOW)
+    };
+    assert!(with(1).is_ok() && with(ADDRESSES_MAX).is_ok());
+    assert!(matches!(with(0), Err(BundleError::Content(_))));
+    assert!(matches!(with(ADDRESSES_MAX + 1), Err(BundleError::Content(_))));
+}
+
+#[test]
 fn generated_pins_are_twelve_digits_in_groups() {
     let pin = generate_pin(&mut SeededRng::new(8));
     assert_eq!(pin.len(), 14);

@@ -66,8 +66,10 @@ fn both_ends_get_the_same_keys_and_media_passes_both_ways() {
         assert_eq!(answered.callee, world.callee.identity);
         assert_eq!(answered.keys.profile, profile);
         assert_ne!(answered.keys.caller, answered.keys.callee);
-        let pairs =
-            [(&answered.keys.caller, &callee_keys.caller), (&callee_keys.callee, &answered.keys.callee)];
+        let pairs = [
+            (&answered.keys.caller, &callee_keys.caller),
+            (&callee_keys.callee, &answered.keys.callee),
+        ];
         for (sends, receives) in pairs {
             let mut packet = Header::new(111, 1, 160, 42).to_bytes().to_vec();
             packet.extend_from_slice(b"voice");
@@ -157,8 +159,7 @@ fn the_largest_media_description_fits_an_offer() {
     let mut world = world();
     let media = vec![7; MEDIA_MAX];
     let route = world.route.clone();
-    let pending =
-        offer(route, &media, &Profile::ALL, &world.caller, &mut world.rng, NOW).unwrap();
+    let pending = offer(route, &media, &Profile::ALL, &world.caller, &mut world.rng, NOW).unwrap();
     assert!(pending.offer.len() <= OFFER_MAX, "{}", pending.offer.len());
 }
 

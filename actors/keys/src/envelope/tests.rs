@@ -38,7 +38,12 @@ impl World {
         seal(body, &self.route, &self.sender, &certificate.unwrap(), &mut rng).unwrap()
     }
 
-    fn open_at(&self, envelope: &[u8], route: &Route, now: Timestamp) -> Result<Message, EnvelopeError> {
+    fn open_at(
+        &self,
+        envelope: &[u8],
+        route: &Route,
+        now: Timestamp,
+    ) -> Result<Message, EnvelopeError> {
         let id = self.receiver.kem_key.public_key().unwrap().id();
         let key = |found| (found == id).then(|| self.receiver.kem_key.clone());
         open(envelope, route, key, &self.acme.trust, now)

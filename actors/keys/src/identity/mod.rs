@@ -15,8 +15,8 @@ mod verify;
 use crs_types::{AccountId, Generation, Period, Uri};
 use rustls_pki_types::CertificateDer;
 
-pub use verify::{subject_public_key, verify_ca, verify_client_chain};
 pub(crate) use verify::verify_chain;
+pub use verify::{subject_public_key, verify_ca, verify_client_chain};
 
 /// A user of an account with keys of one period.
 #[derive(Debug, Clone, PartialEq, Eq)]

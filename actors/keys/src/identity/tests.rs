@@ -130,7 +130,10 @@ fn the_key_period_extension_is_demanded_and_must_agree_with_the_validity() {
     assert!(verdict(&acme, &twice).is_err());
     let long = unusual(&mut acme, |params| {
         let month = period(MONTH);
-        let validity = Validity { from: month.start(), to: month.end().plus(Duration::from_secs(61 * 86_400)) };
+        let validity = Validity {
+            from: month.start(),
+            to: month.end().plus(Duration::from_secs(61 * 86_400)),
+        };
         account_ca::set_validity(params, validity);
     });
     assert_eq!(verdict(&acme, &long), Err(IdentityError::Period(period(MONTH))));

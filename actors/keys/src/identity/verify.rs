@@ -114,8 +114,9 @@ fn key_period(
 ) -> Result<(Period, crs_types::Generation), IdentityError> {
     let mut found = None;
     for extension in certificate.extensions() {
-        let ours = matches!(extension.parsed_extension(), ParsedExtension::UnsupportedExtension { .. })
-            && extension.oid.iter().is_some_and(|arcs| arcs.eq(profile::KEY_PERIOD_OID));
+        let ours =
+            matches!(extension.parsed_extension(), ParsedExtension::UnsupportedExtension { .. })
+                && extension.oid.iter().is_some_and(|arcs| arcs.eq(profile::KEY_PERIOD_OID));
         if ours && found.replace(extension.value).is_some() {
             return Err(IdentityError::KeyPeriod);
         }
@@ -149,7 +150,9 @@ fn refusal(error: webpki::Error, account: &crs_types::AccountId) -> IdentityErro
     match error {
         webpki::Error::CertExpired { .. } => IdentityError::Expired,
         webpki::Error::CertNotValidYet { .. } => IdentityError::NotYetValid,
-        webpki::Error::RequiredEkuNotFoundContext(_) | webpki::Error::EmptyEkuExtension => IdentityError::WrongUsage,
+        webpki::Error::RequiredEkuNotFoundContext(_) | webpki::Error::EmptyEkuExtension => {
+            IdentityError::WrongUsage
+        }
         webpki::Error::UnknownIssuer | webpki::Error::InvalidSignatureForPublicKey => {
             IdentityError::NotIssuedByAccount { account: account.clone() }
         }

@@ -66,8 +66,7 @@ impl SrtpContext {
             Profile::Aes128Gcm => &AES_128_GCM,
             Profile::Aes256Gcm => &AES_256_GCM,
         };
-        let key =
-            UnboundKey::new(algorithm, session.key.expose()).map_err(|_| SrtpError::Key)?;
+        let key = UnboundKey::new(algorithm, session.key.expose()).map_err(|_| SrtpError::Key)?;
         let salt = session.salt.expose().try_into().map_err(|_| SrtpError::Key)?;
         Ok(Self { key: LessSafeKey::new(key), salt, sources: BTreeMap::new() })
     }

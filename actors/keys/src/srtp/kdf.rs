@@ -1,8 +1,6 @@
 //! SRTP key derivation (RFC 3711 §4.3) with AES-CM, key derivation rate 0.
 
-use aws_lc_rs::cipher::{
-    AES_128, AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey,
-};
+use aws_lc_rs::cipher::{AES_128, AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use aws_lc_rs::iv::FixedLength;
 use crs_types::Secret;
 use zeroize::Zeroizing;
@@ -83,9 +81,8 @@ mod tests {
             0xe1, 0xf9, 0x7a, 0x0d, 0x3e, 0x01, 0x8b, 0xe0, 0xd6, 0x4f, 0xa3, 0x2c, 0x06, 0xde,
             0x41, 0x39,
         ];
-        let salt = [
-            0x0e, 0xc6, 0x75, 0xad, 0x49, 0x8a, 0xfe, 0xeb, 0xb6, 0x96, 0x0b, 0x3a, 0xab, 0xe6,
-        ];
+        let salt =
+            [0x0e, 0xc6, 0x75, 0xad, 0x49, 0x8a, 0xfe, 0xeb, 0xb6, 0x96, 0x0b, 0x3a, 0xab, 0xe6];
         let master = MasterKey::new(Profile::Aes128Gcm, &key, &salt);
         let session_key = master.derive(LABEL_KEY, 16).unwrap();
         assert_eq!(

@@ -94,10 +94,7 @@ fn pins_hold_and_follow_signed_successions_only() {
     foreign.push(&AccountId::parse("other").unwrap(), &first, &third.public_key());
     foreign.push(&account(), &second, &third.public_key());
     let file = sealed(&secret(32), &third, &foreign);
-    assert!(matches!(
-        reopened(&file, Pin::Key(&pinned)),
-        Err(UpdateError::CmsKeyChanged { .. })
-    ));
+    assert!(matches!(reopened(&file, Pin::Key(&pinned)), Err(UpdateError::CmsKeyChanged { .. })));
 }
 
 #[test]
@@ -119,7 +116,8 @@ fn the_account_secret_alone_does_not_make_a_file() {
     let opened = open(&file, &secret(32), &account(), Pin::FirstUse).unwrap();
     let mut forged = opened.update.clone();
     forged.serial += 1;
-    let mallory = seal(&forged, &secret(32), &key(66), &Succession::default(), &mut SeededRng::new(4));
+    let mallory =
+        seal(&forged, &secret(32), &key(66), &Succession::default(), &mut SeededRng::new(4));
     let pin = key(9).public_key();
     assert!(matches!(
         reopened(&mallory.unwrap(), Pin::Key(&pin)),
@@ -142,7 +140,8 @@ fn contradictory_contents_are_neither_made_nor_accepted() {
     let refused = |change: &dyn Fn(&mut UpdateFile)| {
         let mut update = good.clone();
         change(&mut update);
-        let sealed = seal(&update, &secret(32), &key(1), &Succession::default(), &mut SeededRng::new(3));
+        let sealed =
+            seal(&update, &secret(32), &key(1), &Succession::default(), &mut SeededRng::new(3));
         assert!(matches!(sealed, Err(UpdateError::Content(_))));
         assert!(matches!(open_inner(&cbor::encode(&update)), Err(UpdateError::Content(_))));
     };
@@ -266,7 +265,8 @@ fn limits_of_a_file_are_reached_and_named() {
         update.team_codes = (0..=TEAM_CODES_MAX).map(code).collect();
     });
     assert!(codes.contains("10001 team codes, at most 10000"), "{codes}");
-    let cas = refusal(&|update| update.cas = vec![update.cas[0].clone(); crate::trust::CAS_MAX + 1]);
+    let cas =
+        refusal(&|update| update.cas = vec![update.cas[0].clone(); crate::trust::CAS_MAX + 1]);
     assert!(cas.contains("1 to 16 CA certificates, got 17"), "{cas}");
     let connected = refusal(&|update| {
         let other = |n| crate::trust::Connected {

@@ -11,7 +11,14 @@ use crs_types::{AccountId, Period, Timestamp, Uri};
 #[command(name = "crs-cms", version, propagate_version = true, after_help = EXAMPLES)]
 pub(super) struct Args {
     /// The domain's directory.
-    #[arg(short, long, global = true, env = "CRS_CMS_DIR", default_value = ".", value_name = "DIR")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "CRS_CMS_DIR",
+        default_value = ".",
+        value_name = "DIR"
+    )]
     pub(super) dir: PathBuf,
     /// How to print results.
     #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
@@ -39,10 +46,14 @@ pub(super) enum Format {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Make a new domain: its CA, its CMS key, its directory.
-    #[command(after_help = "Example:\n  crs-cms init --account acme --secret-file secret.txt \\\n    --server crs1.example.org:5223 --server-ca pool-ca.pem ./acme")]
+    #[command(
+        after_help = "Example:\n  crs-cms init --account acme --secret-file secret.txt \\\n    --server crs1.example.org:5223 --server-ca pool-ca.pem ./acme"
+    )]
     Init(Init),
     /// Show or change how users reach the CRS.
-    #[command(after_help = "Example:\n  crs-cms --dir ./acme server --server crs1.example.org:5223 --server-ca pool-ca.pem")]
+    #[command(
+        after_help = "Example:\n  crs-cms --dir ./acme server --server crs1.example.org:5223 --server-ca pool-ca.pem"
+    )]
     Server(ServerArgs),
     /// Users.
     #[command(subcommand)]
@@ -54,7 +65,9 @@ pub(super) enum Command {
     #[command(after_help = "Example:\n  crs-cms --dir ./acme export -o acme.crsdomain")]
     Export(Export),
     /// Connect another organisation by its public domain file.
-    #[command(after_help = "Example:\n  crs-cms --dir ./acme connect other.crsdomain\n\nCompare the printed fingerprint with the other administrator by telephone.")]
+    #[command(
+        after_help = "Example:\n  crs-cms --dir ./acme connect other.crsdomain\n\nCompare the printed fingerprint with the other administrator by telephone."
+    )]
     Connect(Connect),
     /// Take a connection back.
     #[command(after_help = "Example:\n  crs-cms --dir ./acme disconnect other")]
@@ -69,13 +82,18 @@ pub(super) enum Command {
     #[command(subcommand)]
     Update(Update),
     /// Make a user's enrolment bundle, as a file or QR code.
-    #[command(after_help = "Example:\n  crs-cms --dir ./acme enrol +46701234567 --qr-terminal\n  crs-cms --dir ./acme enrol +46701234567 -o anna.crsenrol --qr-png anna.png\n\nHand the PIN over by another way than the code.")]
+    #[command(
+        after_help = "Example:\n  crs-cms --dir ./acme enrol +46701234567 --qr-terminal\n  crs-cms --dir ./acme enrol +46701234567 -o anna.crsenrol --qr-png anna.png\n\nHand the PIN over by another way than the code."
+    )]
     Enrol(Enrol),
     /// Print the CMS key's fingerprint, to compare at the first apply.
     #[command(after_help = "Example:\n  crs-cms --dir ./acme fingerprint")]
     Fingerprint,
     /// Writes every user's first keys without a PIN, for load tests
-    #[command(hide = true, after_help = "Example:\n  crs-cms --dir ./load loadtest-export -o users.jsonl")]
+    #[command(
+        hide = true,
+        after_help = "Example:\n  crs-cms --dir ./load loadtest-export -o users.jsonl"
+    )]
     LoadtestExport {
         /// File to write
         #[arg(short = 'o', long = "out", value_name = "FILE")]
@@ -92,7 +110,13 @@ pub(super) struct Init {
     #[arg(long)]
     pub(super) account: AccountId,
     /// The account's shared secret in base64; seen by other users of this machine, so rather:
-    #[arg(long, value_name = "BASE64", conflicts_with = "secret_file", hide_env_values = true, env = "CRS_CMS_SECRET")]
+    #[arg(
+        long,
+        value_name = "BASE64",
+        conflicts_with = "secret_file",
+        hide_env_values = true,
+        env = "CRS_CMS_SECRET"
+    )]
     pub(super) secret: Option<String>,
     /// A file with the account's shared secret in base64.
     #[arg(long, value_name = "FILE")]
@@ -119,7 +143,9 @@ pub(super) struct ServerArgs {
 #[derive(Debug, Subcommand)]
 pub(super) enum User {
     /// Add users.
-    #[command(after_help = "Example:\n  crs-cms --dir ./acme user add +46701234567 +46701234568\n  crs-cms --dir ./acme user add --from numbers.txt")]
+    #[command(
+        after_help = "Example:\n  crs-cms --dir ./acme user add +46701234567 +46701234568\n  crs-cms --dir ./acme user add --from numbers.txt"
+    )]
     Add {
         /// Telephone numbers.
         #[arg(required_unless_present = "from")]
@@ -139,7 +165,9 @@ pub(super) enum User {
         uris: Vec<Uri>,
     },
     /// Make all keys of users worthless (a lost telephone); they must enrol again.
-    #[command(after_help = "Example:\n  crs-cms --dir ./acme user revoke +46701234567\n\nThen make and apply an update file, and enrol the user again.")]
+    #[command(
+        after_help = "Example:\n  crs-cms --dir ./acme user revoke +46701234567\n\nThen make and apply an update file, and enrol the user again."
+    )]
     Revoke {
         /// Telephone numbers.
         #[arg(required = true)]
@@ -153,7 +181,9 @@ pub(super) enum User {
 #[derive(Debug, Subcommand)]
 pub(super) enum TeamCodeCommand {
     /// Add members to a team code; makes it if need be.
-    #[command(after_help = "Example:\n  crs-cms --dir ./acme team-code add ops +46701234567 +46701234568")]
+    #[command(
+        after_help = "Example:\n  crs-cms --dir ./acme team-code add ops +46701234567 +46701234568"
+    )]
     Add {
         /// The code.
         code: TeamCode,
@@ -162,7 +192,9 @@ pub(super) enum TeamCodeCommand {
         uris: Vec<Uri>,
     },
     /// Remove members, or the whole code when none are named.
-    #[command(after_help = "Example:\n  crs-cms --dir ./acme team-code remove ops +46701234567\n  crs-cms --dir ./acme team-code remove ops")]
+    #[command(
+        after_help = "Example:\n  crs-cms --dir ./acme team-code remove ops +46701234567\n  crs-cms --dir ./acme team-code remove ops"
+    )]
     Remove {
         /// The code.
         code: TeamCode,
@@ -190,7 +222,9 @@ pub(super) struct Connect {
 #[derive(Debug, Subcommand)]
 pub(super) enum Update {
     /// Make the update file of a month.
-    #[command(after_help = "Example:\n  crs-cms --dir ./acme update create\n  crs-cms --dir ./acme update create --period 2026-12 -o 2026-12.upd\n\nThen on the CRS: crs-cli apply 2026-12.upd")]
+    #[command(
+        after_help = "Example:\n  crs-cms --dir ./acme update create\n  crs-cms --dir ./acme update create --period 2026-12 -o 2026-12.upd\n\nThen on the CRS: crs-cli apply 2026-12.upd"
+    )]
     Create {
         /// The month (default: this month).
         #[arg(long, value_name = "YYYY-MM")]

@@ -65,7 +65,13 @@ pub fn main() -> ExitCode {
             Err(_) => ExitCode::from(1),
         },
         Err(error) => {
-            output::print_error(&error.to_string(), error.code(), error.hint(), error.exit(), output);
+            output::print_error(
+                &error.to_string(),
+                error.code(),
+                error.hint(),
+                error.exit(),
+                output,
+            );
             ExitCode::from(error.exit())
         }
     }

@@ -15,9 +15,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::CliError;
-use super::args::{
-    Args, Command, Enrol, Init, Rotate, ServerArgs, TeamCodeCommand, Update, User,
-};
+use super::args::{Args, Command, Enrol, Init, Rotate, ServerArgs, TeamCodeCommand, Update, User};
 use super::output::{Report, table};
 use crate::share::{PUBLIC_FILE_MAX, PublicDomain};
 use crate::store::{io_error, write_private};
@@ -44,9 +42,7 @@ pub(super) fn run(args: Args) -> Result<Report, CliError> {
             Ok(Report::new(text, json!({ "disconnected": account })))
         }
         Command::Connected => run_connected(dir),
-        Command::Update(Update::Create { period, out }) => {
-            run_update_create(dir, period, out, now)
-        }
+        Command::Update(Update::Create { period, out }) => run_update_create(dir, period, out, now),
         Command::Enrol(enrol) => run_enrol(dir, enrol, now),
         Command::Fingerprint => run_fingerprint(dir),
         Command::LoadtestExport { out } => super::loadtest::run(dir, &out, now),
@@ -128,7 +124,8 @@ fn run_user(dir: &Path, command: User) -> Result<Report, CliError> {
                 domain.remove_user(uri)?;
             }
             domain.save()?;
-            let text = format!("removed {} users; takes effect with the next update file", uris.len());
+            let text =
+                format!("removed {} users; takes effect with the next update file", uris.len());
             Ok(Report::new(text, json!({ "removed": uris })))
         }
         User::Revoke { uris } => {
@@ -283,8 +280,7 @@ fn run_enrol(dir: &Path, args: Enrol, now: Timestamp) -> Result<Report, CliError
             hint: "leave --pin out to have one generated",
         });
     }
-    let sealed =
-        enrol::bundle(&domain, &args.uri, now)?.seal(&pin, KdfCost::DEFAULT, &mut OsRng);
+    let sealed = enrol::bundle(&domain, &args.uri, now)?.seal(&pin, KdfCost::DEFAULT, &mut OsRng);
     let sealed = sealed.map_err(DomainError::from)?;
     let text_form = bundle::to_text(&sealed);
     let code = qr::code(&text_form);

@@ -44,10 +44,21 @@ pub(crate) fn domain() -> (tempfile::TempDir, std::path::PathBuf) {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().join("acme");
     let path = dir.to_str().unwrap();
-    ok(&dir, &[
-        "init", "--account", "acme", "--secret", SECRET, "--server", "crs1.example.org:5223",
-        "--public-name", "crs1.example.org", path,
-    ]);
+    ok(
+        &dir,
+        &[
+            "init",
+            "--account",
+            "acme",
+            "--secret",
+            SECRET,
+            "--server",
+            "crs1.example.org:5223",
+            "--public-name",
+            "crs1.example.org",
+            path,
+        ],
+    );
     ok(&dir, &["user", "add", USER]);
     (temp, dir)
 }
@@ -81,10 +92,20 @@ fn an_update_file_made_by_the_command_is_applicable() {
 #[test]
 fn an_enrolment_bundle_opens_with_the_printed_pin() {
     let (temp, dir) = domain();
-    let made = ok(&dir, &[
-        "enrol", USER, "-o", "a.crsenrol", "--qr-svg", "a.svg", "--qr-png", "a.png",
-        "--qr-terminal",
-    ]);
+    let made = ok(
+        &dir,
+        &[
+            "enrol",
+            USER,
+            "-o",
+            "a.crsenrol",
+            "--qr-svg",
+            "a.svg",
+            "--qr-png",
+            "a.png",
+            "--qr-terminal",
+        ],
+    );
     let pin = made["pin"].as_str().unwrap();
     let bytes = std::fs::read(temp.path().join("a.crsenrol")).unwrap();
     let opened = Bundle::open(&bytes, pin, NOW).unwrap();
@@ -155,6 +176,12 @@ fn wrong_use_says_what_to_do() {
     assert_eq!(fails(&dir, 2, &garbage)["code"], "input");
     let address = ["server", "--server", "no-port"];
     assert_eq!(fails(&dir, 2, &address)["code"], "input");
+    let many = [["--server", "a:1"]; 17].concat();
+    assert_eq!(fails(&dir, 1, &[&["server"], many.as_slice()].concat())["code"], "limit");
+    let huge = temp.path().join("huge");
+    std::fs::File::create(&huge).unwrap().set_len(16 * 1024 * 1024 + 1).unwrap();
+    let from = ["user", "add", "--from", huge.to_str().unwrap()];
+    assert_eq!(fails(&dir, 2, &from)["code"], "input");
     assert_eq!(crs_cms(&dir, &["no-such-command"]).status.code(), Some(2));
 }
 

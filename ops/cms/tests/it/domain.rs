@@ -46,8 +46,7 @@ fn a_bundle_and_the_next_months_package_belong_together() {
     let mut trust = bundle.trust.clone();
     for update in [this, next] {
         let delivery = update.delivery(update.user(&user()).unwrap());
-        let opened =
-            package::open(&delivery, &bundle.enrolment_key, &trust, &user(), NOW).unwrap();
+        let opened = package::open(&delivery, &bundle.enrolment_key, &trust, &user(), NOW).unwrap();
         trust = opened.trust;
         assert_eq!(opened.keys.identity.period, update.period);
         if update.period == Period::at(NOW) {
@@ -159,6 +158,8 @@ fn limits_are_reached_and_named() {
     }
     let one_more = acme.connect(AccountId::parse("one-more").unwrap(), &ca);
     assert!(matches!(one_more, Err(DomainError::Limit { most: 1000, .. })));
+    let huge = vec![b' '; share::PUBLIC_FILE_MAX + 1];
+    assert!(matches!(share::PublicDomain::parse(&huge), Err(DomainError::Public(_))));
     for _ in 1..16 {
         acme.rotate_ca(&mut OsRng, NOW).unwrap();
         acme.rotate_cms_key(&mut OsRng).unwrap();
@@ -168,28 +169,4 @@ fn limits_are_reached_and_named() {
     acme.rotate_cms_key(&mut OsRng).unwrap();
     let one_more = acme.rotate_cms_key(&mut OsRng);
     assert!(matches!(one_more, Err(DomainError::Limit { most: 16, .. })));
-}
-
-/// How long a large domain takes: `cargo test --release -p crs-cms -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement of minutes in the dev profile; run it in the release profile"]
-fn fifty_thousand_users() {
-    let temp = tempfile::tempdir().unwrap();
-    let mut acme = domain(temp.path(), "acme");
-    for n in 0..49_999 {
-        acme.add_user(Uri::parse(&format!("+4672{n:07}")).unwrap(), true).unwrap();
-    }
-    let clock = crs_types::SystemClock::new();
-    let started = crs_types::Clock::mono(&clock);
-    let created = update::create(&mut acme, "2026-11".parse().unwrap(), NOW, &|_| {}).unwrap();
-    let sealed = crs_types::Clock::mono(&clock);
-    let opened = open(&created.file, &secret(), acme.account(), Pin::FirstUse).unwrap();
-    let done = crs_types::Clock::mono(&clock);
-    assert_eq!(opened.update.users.len(), 50_000);
-    println!(
-        "made {} MB in {:?}, opened in {:?}",
-        created.file.len() / 1_000_000,
-        sealed.since(started),
-        done.since(sealed)
-    );
 }
