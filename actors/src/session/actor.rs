@@ -397,8 +397,7 @@ impl State {
 
     fn meet(&mut self, party: &Party) -> Endpoint {
         let endpoint = endpoint(party);
-        self.connections
-            .insert(endpoint.connection, (endpoint.clone(), party.connection.clone()));
+        self.connections.insert(endpoint.connection, (endpoint.clone(), party.connection.clone()));
         endpoint
     }
 

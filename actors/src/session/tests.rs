@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use crs_proto::session::{LegReport, MediaReport, RelayFailure, SessionConfig};
 use crs_proto::wire::Bytes64;
-use crs_proto::wire::call::{Answer, CallState, Hangup, HangupReason, Invite, Ringing, SessionState};
+use crs_proto::wire::call::{
+    Answer, CallState, Hangup, HangupReason, Invite, Ringing, SessionState,
+};
 use crs_proto::wire::life::Role;
 use crs_proto::wire::relay::{Alloc, Free, Leg, Refresh, RelayKind};
 use crs_proto::wire::{ErrorBody, ErrorCode};

@@ -255,9 +255,11 @@ impl Connection {
             && until <= now.wall
         {
             self.terms = CertificateTerms::UpdateOnly;
-            if std::mem::replace(&mut self.registration, Registration::None) != Registration::None {
-                return Some(Due::Unregister);
-            }
+        }
+        // An attach under way is looked at when it has finished.
+        if self.outlived() {
+            self.registration = Registration::None;
+            return Some(Due::Unregister);
         }
         match self.keep_alive.poll(&config.keep_alive, now.mono)? {
             KeepAliveDue::Ping => Some(Due::Ping),
@@ -269,6 +271,7 @@ impl Connection {
     pub fn next_wake(&self, config: &ConnectionConfig, now: Now) -> Duration {
         let expiry = match self.terms {
             CertificateTerms::Full { until } => until.since(now.wall),
+            CertificateTerms::UpdateOnly if self.outlived() => Duration::ZERO,
             CertificateTerms::UpdateOnly => WAKE_MAX,
         };
         let ping = self
@@ -291,6 +294,11 @@ impl Connection {
     /// Requests under way.
     pub fn in_flight(&self) -> u8 {
         self.in_flight
+    }
+
+    fn outlived(&self) -> bool {
+        self.terms == CertificateTerms::UpdateOnly
+            && matches!(self.registration, Registration::Attached(_))
     }
 
     fn admit(&mut self, config: &ConnectionConfig, op: &Op, now: Now) -> Result<(), ErrorBody> {

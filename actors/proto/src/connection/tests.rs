@@ -138,6 +138,18 @@ fn a_certificate_that_runs_out_ends_the_registration_once() {
 }
 
 #[test]
+fn an_attach_that_ends_after_the_certificate_is_undone() {
+    let mut rig = Rig::new();
+    rig.receive(attach());
+    rig.wait(1_000_000);
+    assert_eq!(rig.core.poll(&rig.config, rig.now), None);
+    rig.done(Outcome::Attached(Role::Primary));
+    assert_eq!(rig.core.next_wake(&rig.config, rig.now), Duration::ZERO);
+    assert_eq!(rig.core.poll(&rig.config, rig.now), Some(Due::Unregister));
+    assert_eq!(rig.core.poll(&rig.config, rig.now), None);
+}
+
+#[test]
 fn silence_is_pinged_and_cut() {
     let mut rig = Rig::new();
     rig.config.keep_alive = KeepAliveConfig {
