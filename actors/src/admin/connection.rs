@@ -155,11 +155,10 @@ impl<R: AsyncRead + Unpin + Send, W: AsyncWrite + Unpin + Send> Conversation<R, 
         {
             return Err(AdminError::new(Code::ShuttingDown, "the node is stopping"));
         }
-        match request {
-            Request::Apply(step) => {
-                Box::pin(apply::step(&self.context, &mut self.upload, step)).await
-            }
-            other => Box::pin(commands::run(&self.context, other)).await,
+        if let Request::Apply(step) = request {
+            Box::pin(apply::step(&self.context, &mut self.upload, step)).await
+        } else {
+            Box::pin(commands::run(&self.context, request)).await
         }
     }
 

@@ -110,7 +110,8 @@ impl Client {
         }
         let frame = protocol::parse_reply(&line)?;
         if frame.id != self.last_id && frame.id != 0 {
-            let message = format!("expected the answer to request {}, got {}", self.last_id, frame.id);
+            let message =
+                format!("expected the answer to request {}, got {}", self.last_id, frame.id);
             return Err(AdminError::new(Code::Malformed, message));
         }
         Ok(Some(frame.body))
@@ -131,6 +132,7 @@ impl Client {
     }
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "the enum is the standard library's and grows")]
 fn unreachable(socket: &str, error: &io::Error) -> AdminError {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {

@@ -10,6 +10,7 @@ use crate::args::Cli;
 use crate::output;
 
 /// Parses the command line. Help and version print themselves and end with exit 0.
+#[allow(clippy::wildcard_enum_match_arm, reason = "the enum is clap's and grows")]
 pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Cli, Exit> {
     let words: Vec<OsString> = words.collect();
     let parsed = Cli::command()
@@ -33,6 +34,7 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Cli, Exit> 
 }
 
 /// What is wrong with the command line, in one line, and how it would be right.
+#[allow(clippy::wildcard_enum_match_arm, reason = "the enum is clap's and grows")]
 fn explain(error: &clap::Error, words: &[OsString]) -> AdminError {
     let get = |kind| error.get(kind).map(text).unwrap_or_default();
     let wrong = get(ContextKind::InvalidSubcommand);
@@ -59,11 +61,9 @@ fn explain(error: &clap::Error, words: &[OsString]) -> AdminError {
 
 /// The nearest word when there is one; otherwise where to read on.
 fn remedy(error: &clap::Error, words: &[OsString]) -> String {
-    for kind in [
-        ContextKind::SuggestedSubcommand,
-        ContextKind::SuggestedArg,
-        ContextKind::SuggestedValue,
-    ] {
+    for kind in
+        [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg, ContextKind::SuggestedValue]
+    {
         if let Some(suggested) = error.get(kind) {
             return format!("did you mean \"{}\"?", text(suggested));
         }
@@ -75,6 +75,7 @@ fn remedy(error: &clap::Error, words: &[OsString]) -> String {
     }
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "the enum is clap's and grows")]
 fn text(value: &ContextValue) -> String {
     match value {
         ContextValue::String(text) => text.clone(),

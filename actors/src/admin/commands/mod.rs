@@ -75,21 +75,48 @@ pub(super) async fn run(context: &AdminContext, request: Request) -> Result<Repl
 
 /// What the audit log says of a request; `None` for those that leave no line.
 pub(super) fn audited(request: &Request) -> Option<String> {
+    let reveals = matches!(request, Request::ListAccount(list) if list.reveal);
+    // Only the last step of an upload changes anything.
+    let uploads =
+        matches!(request, Request::Apply(ApplyStep::Begin { .. } | ApplyStep::Chunk { .. }));
+    if (request.impact() == Impact::Read && !reveals) || uploads {
+        return None;
+    }
+    let mut line = request.name().to_owned();
     let subject = match request {
-        Request::Apply(ApplyStep::Finish { force, .. }) if *force => "(forced)".to_owned(),
-        Request::Apply(ApplyStep::Finish { .. }) => String::new(),
-        Request::Apply(ApplyStep::Begin { .. } | ApplyStep::Chunk { .. }) => return None,
-        Request::BlacklistAdd(r) => format!("{} {}", r.account, r.uri),
-        Request::BlacklistRemove(r) => format!("{} {}", r.account, r.uri),
-        Request::CreateAccount(r) => r.account.to_string(),
-        Request::DeleteAccount(r) => r.account.to_string(),
-        Request::PurgeClient(r) => format!("{} {}", r.account, r.uri),
-        Request::PurgeClients(r) => r.account.to_string(),
-        Request::ListAccount(r) if r.reveal => "--reveal".to_owned(),
-        other if other.impact() == Impact::Change => String::new(),
-        _ => return None,
+        Request::Apply(ApplyStep::Finish { force: true, .. }) => Some("(forced)".to_owned()),
+        Request::BlacklistAdd(r) => Some(format!("{} {}", r.account, r.uri)),
+        Request::BlacklistRemove(r) => Some(format!("{} {}", r.account, r.uri)),
+        Request::CreateAccount(r) => Some(r.account.to_string()),
+        Request::DeleteAccount(r) => Some(r.account.to_string()),
+        Request::PurgeClient(r) => Some(format!("{} {}", r.account, r.uri)),
+        Request::PurgeClients(r) => Some(r.account.to_string()),
+        Request::ListAccount(_) => Some("--reveal".to_owned()),
+        Request::Apply(_)
+        | Request::CheckSlot(_)
+        | Request::Complete(_)
+        | Request::Doctor(_)
+        | Request::HealthCheck(_)
+        | Request::LookupClient(_)
+        | Request::ReloadAccount(_)
+        | Request::ShowAccount(_)
+        | Request::ShowAttach(_)
+        | Request::ShowBlacklist(_)
+        | Request::ShowMessage(_)
+        | Request::ShowNode(_)
+        | Request::ShowRelay(_)
+        | Request::ShowRelays(_)
+        | Request::ShowServices(_)
+        | Request::ShowSession(_)
+        | Request::ShowSystem(_)
+        | Request::ShowUpdates(_)
+        | Request::ShowVersion(_)
+        | Request::Trace(_) => None,
     };
-    Some(format!("{} {subject}", request.name()).trim_end().to_owned())
+    if let Some(subject) = subject {
+        line = format!("{line} {subject}");
+    }
+    Some(line)
 }
 
 /// Proposes a command: whether it changed anything, or why not.

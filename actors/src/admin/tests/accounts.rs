@@ -85,7 +85,8 @@ async fn a_bad_cms_key_is_refused() {
 async fn blocking_cuts_the_connection_ends_calls_and_mirrors_the_file() {
     let bed = Bed::new();
     bed.ask(create("police")).await.unwrap();
-    let (one, other) = (bed.attach("police", "+46701", 1).await, bed.attach("police", "+46702", 2).await);
+    let (one, other) =
+        (bed.attach("police", "+46701", 1).await, bed.attach("police", "+46702", 2).await);
     let Reply::BlacklistAdd(reply) = bed.ask(add("+46701")).await.unwrap() else { panic!() };
     assert_eq!((reply.result.as_str(), reply.closed), ("blocked", 1));
     told(&one, &["Unregister(Blacklisted)", "Close"]).await;

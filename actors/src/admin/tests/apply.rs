@@ -24,7 +24,13 @@ fn cms(seed: u64) -> CmsKey {
 }
 
 /// An update file with this serial and month.
-fn file(serial: u64, period: Period, generation: u32, cms_key: &CmsKey, secret: &Secret) -> Vec<u8> {
+fn file(
+    serial: u64,
+    period: Period,
+    generation: u32,
+    cms_key: &CmsKey,
+    secret: &Secret,
+) -> Vec<u8> {
     let mut domain = Domain::new("police");
     domain.user_of(NUMBER, period, generation);
     let mut update = open_inner(&domain.contents()[0].1).unwrap();
@@ -58,14 +64,17 @@ async fn upload(bed: &Bed, slot: &mut Option<Upload>, bytes: &[u8]) -> Result<Re
     Ok(Reply::Apply(Step::Received { bytes: 0 }))
 }
 
-async fn apply(bed: &Bed, bytes: &[u8], confirm: Option<String>, force: bool) -> Result<Step, AdminError> {
+async fn apply(
+    bed: &Bed,
+    bytes: &[u8],
+    confirm: Option<String>,
+    force: bool,
+) -> Result<Step, AdminError> {
     let mut slot = None;
     upload(bed, &mut slot, bytes).await?;
     let finish = Ask::Finish { force, confirm_fingerprint: confirm };
-    match step(&bed.context, &mut slot, finish).await? {
-        Reply::Apply(step) => Ok(step),
-        other => panic!("{other:?}"),
-    }
+    let Reply::Apply(step) = step(&bed.context, &mut slot, finish).await? else { panic!() };
+    Ok(step)
 }
 
 #[tokio::test]
@@ -74,11 +83,16 @@ async fn the_first_file_needs_its_fingerprint_confirmed_and_then_pins() {
     let bytes = file(1, month(), 1, &cms(1), &secret());
     let asked = apply(&bed, &bytes, None, false).await.unwrap();
     let fingerprint = cms(1).public_key().fingerprint();
-    assert_eq!(asked, Step::Unconfirmed { account: account("police"), fingerprint: fingerprint.clone() });
+    assert_eq!(
+        asked,
+        Step::Unconfirmed { account: account("police"), fingerprint: fingerprint.clone() }
+    );
     let wrong = apply(&bed, &bytes, Some("00 11".to_owned()), false).await.unwrap_err();
     assert!(wrong.is(Code::WrongCmsKey));
     let typed = fingerprint.to_uppercase().replace(' ', ":");
-    let Step::Applied(applied) = apply(&bed, &bytes, Some(typed), false).await.unwrap() else { panic!() };
+    let Step::Applied(applied) = apply(&bed, &bytes, Some(typed), false).await.unwrap() else {
+        panic!()
+    };
     assert_eq!((applied.serial, applied.users, applied.period), (1, 1, month()));
     let path = bed.root.path().join(format!("accounts/police/{}", month()));
     assert!(open_inner(&std::fs::read(&path).unwrap()).is_ok(), "the copy is the inner content");

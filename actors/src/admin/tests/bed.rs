@@ -21,8 +21,8 @@ use futures_util::future::BoxFuture;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::accounts::{AccountRegistry, BlobReader, Span, UpdateBlobs, load};
-use crate::admin::connection::Conversation;
 use crate::admin::audit::Peer;
+use crate::admin::connection::Conversation;
 use crate::admin::{
     AdminContext, AdminParts, AdminStore, HealthProbe, NodeFacts, RelayResource, RelayView,
     SessionsView, commands,
@@ -78,11 +78,7 @@ impl UpdateBlobs for Blobs {
 }
 
 impl BlobReader for Blobs {
-    fn read(
-        &self,
-        _: BlobHash,
-        _: Vec<Span>,
-    ) -> BoxFuture<'static, std::io::Result<Vec<Vec<u8>>>> {
+    fn read(&self, _: BlobHash, _: Vec<Span>) -> BoxFuture<'static, std::io::Result<Vec<Vec<u8>>>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 }

@@ -32,7 +32,9 @@ async fn show_system_services_node_and_slot_tell_where_things_are() {
     let active = services.iter().filter(|s| s.status == Status::Active).count();
     assert_eq!((services.len(), active), (5, 4), "one node has no second copy");
     let slot = check_slot::Request { uri: uri("+46701234567") };
-    let Reply::CheckSlot(found) = bed.ask(Request::CheckSlot(slot)).await.unwrap() else { panic!() };
+    let Reply::CheckSlot(found) = bed.ask(Request::CheckSlot(slot)).await.unwrap() else {
+        panic!()
+    };
     assert_eq!((found.leader.as_str(), found.replicas.len()), ("crs1", 1));
     *bed.store.quorum.lock().unwrap() = false;
     let Reply::ShowNode(node) = bed.ask(Request::ShowNode(show_node::Request {})).await.unwrap()
@@ -59,7 +61,8 @@ async fn show_message_and_relay_print_their_counters() {
     assert_eq!((rows[0].post, rows[0].deliv, rows[0].read.as_str()), (3, 2, "never"));
     let other = Request::ShowMessage(show_message::Request { account: Some(account("fire")) });
     assert!(bed.ask(other).await.unwrap_err().is(Code::NoSuchAccount));
-    let Reply::ShowRelay(relay) = bed.ask(Request::ShowRelay(show_relay::Request {})).await.unwrap()
+    let Reply::ShowRelay(relay) =
+        bed.ask(Request::ShowRelay(show_relay::Request {})).await.unwrap()
     else {
         panic!()
     };
@@ -106,8 +109,7 @@ async fn health_check_joins_updates_and_the_probes_tests() {
     let Reply::HealthCheck(report) = bed.ask(check("police")).await.unwrap() else { panic!() };
     let results: Vec<_> =
         report.tests.iter().map(|t| (t.name.as_str(), t.result.as_str())).collect();
-    let expected =
-        [("update-current", "error"), ("update-next", "warning"), ("call", "ok")];
+    let expected = [("update-current", "error"), ("update-next", "warning"), ("call", "ok")];
     assert_eq!(results, expected);
     assert_eq!((report.exit(), report.node.as_str()), (Exit::Error, "crs1"));
     assert_eq!(report.tests[2].description, "police local true");

@@ -18,11 +18,8 @@ use crate::metrics::NodeMetrics;
 use crate::supervisor::{Intensity, SupervisorConfig, SupervisorHandle};
 
 async fn population(limit: usize) -> SupervisorHandle {
-    let config = SupervisorConfig {
-        name: "admin",
-        intensity: Intensity::default(),
-        population: limit,
-    };
+    let config =
+        SupervisorConfig { name: "admin", intensity: Intensity::default(), population: limit };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     SupervisorHandle::start(config, clock, &NodeMetrics::default(), None).await.unwrap()
 }

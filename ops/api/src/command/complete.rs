@@ -40,6 +40,5 @@ pub struct Value {
 pub type Reply = Vec<Value>;
 
 impl Row for Value {
-    const COLUMNS: &'static [Column] =
-        &[Column { key: "value", title: "VALUE", verbose: false }];
+    const COLUMNS: &'static [Column] = &[Column { key: "value", title: "VALUE", verbose: false }];
 }

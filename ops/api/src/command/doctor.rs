@@ -93,7 +93,13 @@ impl Check {
     /// Turns it into a finding. The page is derived from the check's name.
     pub fn finding(self, result: Verdict, cause: impl Into<String>, fix: &str) -> Self {
         let doc = format!("docs/troubleshooting.md#{}", self.name);
-        Self { result, cause: Some(cause.into()), fix: Some(fix.to_owned()), doc: Some(doc), ..self }
+        Self {
+            result,
+            cause: Some(cause.into()),
+            fix: Some(fix.to_owned()),
+            doc: Some(doc),
+            ..self
+        }
     }
 
     /// True when `only` is empty or names this check or its group.

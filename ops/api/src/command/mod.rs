@@ -33,5 +33,5 @@ mod parts;
 pub(crate) mod samples;
 mod table;
 
-pub use parts::ROWS_PER_PART;
+pub use parts::{ROWS_PER_PART, UnfittingPart};
 pub use table::{COMMANDS, CommandInfo, Impact, Reply, Request};

@@ -5,6 +5,11 @@ use super::{Reply, show_attach, show_blacklist, show_message, show_relays, show_
 /// Rows in one part of a reply: keeps each line well below the protocol's limit.
 pub const ROWS_PER_PART: usize = 1000;
 
+/// A part of another reply, or of one that never comes in parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this part belongs to another reply")]
+pub struct UnfittingPart;
+
 macro_rules! in_parts {
     ($reply:expr, $part:expr; $($variant:ident: $row:ty),*) => {
         match ($reply, $part) {
@@ -13,7 +18,7 @@ macro_rules! in_parts {
                 rows.extend(more);
                 Ok(())
             })*
-            (_, other) => Err(other),
+            (..) => Err(UnfittingPart),
         }
     };
 }
@@ -52,8 +57,8 @@ impl Reply {
         }
     }
 
-    /// Appends a later part of the same reply; hands back a part that does not fit.
-    pub fn absorb(&mut self, part: Self) -> Result<(), Self> {
+    /// Appends a later part of the same reply.
+    pub fn absorb(&mut self, part: Self) -> Result<(), UnfittingPart> {
         in_parts!(self, part;
             ShowAttach: show_attach::AttachRow,
             ShowBlacklist: show_blacklist::BlacklistRow,
@@ -97,8 +102,8 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_another_reply_is_handed_back() {
+    fn a_part_of_another_reply_does_not_fit() {
         let mut reply = Reply::ShowSession(Vec::new());
-        assert!(reply.absorb(Reply::ShowAttach(Vec::new())).is_err());
+        assert_eq!(reply.absorb(Reply::ShowAttach(Vec::new())), Err(UnfittingPart));
     }
 }

@@ -9,9 +9,7 @@ use crate::view::{Body, Column, Section, View};
 
 pub(super) fn render(view: &View, options: &Options) -> String {
     let printed = match view {
-        View::One(section) => {
-            serde_json::to_string(&Part { section, verbose: options.verbose })
-        }
+        View::One(section) => serde_json::to_string(&Part { section, verbose: options.verbose }),
         View::Many(sections) => {
             serde_json::to_string(&Parts { sections, verbose: options.verbose })
         }

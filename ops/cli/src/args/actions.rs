@@ -19,7 +19,9 @@ pub(crate) enum Action {
     /// Opens the file with the account's shared secret, checks account, signature, serial and
     /// month, stores it on all nodes and loads it. The first file of an account also pins the key
     /// of its CMS: compare the fingerprint with the CMS administrator.
-    #[command(after_help = "Examples:\n  crs-cli apply /opt/crs/accounts/2026-11.upd\n  crs-cli apply 2026-11.upd --confirm-fingerprint \"3f2a 9c01 77b0 d4e2\"")]
+    #[command(
+        after_help = "Examples:\n  crs-cli apply /opt/crs/accounts/2026-11.upd\n  crs-cli apply 2026-11.upd --confirm-fingerprint \"3f2a 9c01 77b0 d4e2\""
+    )]
     Apply(Apply),
     /// Stop users from using the service, or let them in again
     #[command(subcommand)]
@@ -31,7 +33,9 @@ pub(crate) enum Action {
     #[command(after_help = "Examples:\n  crs-cli commands\n  crs-cli commands --output json")]
     Commands,
     /// Print the script for tab completion
-    #[command(after_help = "Examples:\n  crs-cli completion bash\n  crs-cli completion zsh\n\nLoad it once with: source <(crs-cli completion bash)")]
+    #[command(
+        after_help = "Examples:\n  crs-cli completion bash\n  crs-cli completion zsh\n\nLoad it once with: source <(crs-cli completion bash)"
+    )]
     Completion {
         /// The shell
         shell: Shell,
@@ -53,12 +57,16 @@ pub(crate) enum Action {
     ///
     /// Runs all checks also after a failure. Every finding names its cause, a command that fixes
     /// it and the page that explains it. Exit code 0, 1 (a failure) or 3 (a warning).
-    #[command(after_help = "Examples:\n  crs-cli doctor\n  crs-cli doctor --short --wait 60s\n  crs-cli doctor --pre\n  crs-cli doctor --only disk,clock --output json")]
+    #[command(
+        after_help = "Examples:\n  crs-cli doctor\n  crs-cli doctor --short --wait 60s\n  crs-cli doctor --pre\n  crs-cli doctor --only disk,clock --output json"
+    )]
     Doctor(Doctor),
     /// Test the system, or an account with a real call and a real message
     ///
     /// Exit code 0 = ok, 1 = error, 3 = warning.
-    #[command(after_help = "Examples:\n  crs-cli health-check system --output-format summary\n  crs-cli health-check account police --local-only")]
+    #[command(
+        after_help = "Examples:\n  crs-cli health-check system --output-format summary\n  crs-cli health-check account police --local-only"
+    )]
     HealthCheck(HealthCheck),
     /// List accounts
     #[command(subcommand)]
@@ -78,7 +86,9 @@ pub(crate) enum Action {
     /// Follow events as they happen; ctrl-c stops
     ///
     /// One line an event, fields separated by commas, times in UTC. A trace never holds content.
-    #[command(after_help = "Examples:\n  crs-cli trace session\n  crs-cli trace client police +46701234567 --for 1m")]
+    #[command(
+        after_help = "Examples:\n  crs-cli trace session\n  crs-cli trace client police +46701234567 --for 1m"
+    )]
     Trace(Trace),
 }
 
@@ -133,10 +143,15 @@ pub(crate) enum Create {
     ///
     /// The account id and the shared secret must be the same in the account's CMS. Without -s a
     /// secret of 128 bits is made and shown once; `list account --reveal` shows it again.
-    #[command(after_help = "Examples:\n  crs-cli create account police\n  crs-cli create account police -B32\n  crs-cli create account police -s AAECAwQFBgcICQoLDA0ODw==\n  crs-cli create account police --cms-key 11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=")]
+    #[command(
+        after_help = "Examples:\n  crs-cli create account police\n  crs-cli create account police -B32\n  crs-cli create account police -s AAECAwQFBgcICQoLDA0ODw==\n  crs-cli create account police --cms-key 11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+    )]
     Account(CreateAccount),
     /// Print a random secret in base64; needs no node
-    #[command(name = "sharedSecret", after_help = "Examples:\n  crs-cli create sharedSecret\n  crs-cli create sharedSecret -B32\n  crs-cli create sharedSecret -b 256")]
+    #[command(
+        name = "sharedSecret",
+        after_help = "Examples:\n  crs-cli create sharedSecret\n  crs-cli create sharedSecret -B32\n  crs-cli create sharedSecret -b 256"
+    )]
     SharedSecret(SharedSecret),
 }
 
@@ -176,7 +191,9 @@ impl SharedSecret {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Delete {
     /// Erase an account and all its users, on all nodes, for good
-    #[command(after_help = "Examples:\n  crs-cli delete account police\n  crs-cli delete account police --yes")]
+    #[command(
+        after_help = "Examples:\n  crs-cli delete account police\n  crs-cli delete account police --yes"
+    )]
     Account {
         /// The account
         #[arg(value_name = "ACCOUNT-ID", id = "account")]
@@ -227,10 +244,14 @@ pub(crate) struct HealthCheck {
 #[derive(Debug, Subcommand)]
 pub(crate) enum HealthWhat {
     /// Services, storage, quorum, clock, disk, memory, relay
-    #[command(after_help = "Examples:\n  crs-cli health-check system\n  crs-cli health-check system --output-format tsv")]
+    #[command(
+        after_help = "Examples:\n  crs-cli health-check system\n  crs-cli health-check system --output-format tsv"
+    )]
     System,
     /// A call and a message between two temporary clients, and the update files
-    #[command(after_help = "Examples:\n  crs-cli health-check account police\n  crs-cli health-check account police --local-only --output-format summary")]
+    #[command(
+        after_help = "Examples:\n  crs-cli health-check account police\n  crs-cli health-check account police --local-only --output-format summary"
+    )]
     Account {
         /// The account
         #[arg(value_name = "ACCOUNT-ID", id = "account")]
@@ -262,7 +283,9 @@ pub(crate) enum List {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Lookup {
     /// Where a number is found, its domain and tokens
-    #[command(after_help = "Examples:\n  crs-cli lookup client police +46701234567\n  crs-cli lookup client police +46701234567 -v")]
+    #[command(
+        after_help = "Examples:\n  crs-cli lookup client police +46701234567\n  crs-cli lookup client police +46701234567 -v"
+    )]
     Client(Member),
 }
 

@@ -6,7 +6,7 @@ mod show;
 mod trace;
 
 pub(crate) use actions::{
-    Action, Apply, Blacklist, Check, CreateAccount, Create, Delete, Doctor, HealthCheck,
+    Action, Apply, Blacklist, Check, Create, CreateAccount, Delete, Doctor, HealthCheck,
     HealthFormat, HealthWhat, List, Lookup, Purge, Reload, SharedSecret,
 };
 pub(crate) use global::{Global, Output};

@@ -9,7 +9,9 @@ pub(crate) enum Show {
     ///
     /// URI, account, seconds attached, version of the client, its address and port, and the node
     /// that handles it. --verbose adds key exchange, primary or secondary, device and connection.
-    #[command(after_help = "Examples:\n  crs-cli show attach\n  crs-cli show attach police --verbose\n  crs-cli show attach -o tsv --no-header")]
+    #[command(
+        after_help = "Examples:\n  crs-cli show attach\n  crs-cli show attach police --verbose\n  crs-cli show attach -o tsv --no-header"
+    )]
     Attach {
         /// Only clients of this account
         #[arg(value_name = "ACCOUNT-ID", id = "account")]
@@ -32,7 +34,9 @@ pub(crate) enum Show {
     ///
     /// POST and DELIV count since the account was created; READ is when the user last looked for
     /// messages. --verbose adds how many wait.
-    #[command(after_help = "Examples:\n  crs-cli show message\n  crs-cli show message police --output json")]
+    #[command(
+        after_help = "Examples:\n  crs-cli show message\n  crs-cli show message police --output json"
+    )]
     Message {
         /// Only users of this account
         #[arg(value_name = "ACCOUNT-ID", id = "account")]

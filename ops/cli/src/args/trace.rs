@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use crs_types::{AccountId, Uri};
 
-use super::actions::{parse_duration, Seconds};
+use super::actions::{Seconds, parse_duration};
 
 #[derive(Debug, Args)]
 pub(crate) struct Trace {
@@ -32,7 +32,9 @@ pub(crate) enum TraceElement {
     /// Messages, never their content
     ///
     /// event,Time,From,To,State,Account,Message-ID
-    #[command(after_help = "Examples:\n  crs-cli trace message\n  crs-cli trace message --count 10")]
+    #[command(
+        after_help = "Examples:\n  crs-cli trace message\n  crs-cli trace message --count 10"
+    )]
     Message,
     /// Connections of clients and admins
     ///
@@ -45,7 +47,9 @@ pub(crate) enum TraceElement {
     #[command(after_help = "Examples:\n  crs-cli trace event --output json")]
     Event,
     /// Everything about one number of one account
-    #[command(after_help = "Examples:\n  crs-cli trace client police +46701234567\n  crs-cli trace client police +46701234567 --verbose")]
+    #[command(
+        after_help = "Examples:\n  crs-cli trace client police +46701234567\n  crs-cli trace client police +46701234567 --verbose"
+    )]
     Client {
         /// The account
         #[arg(value_name = "ACCOUNT-ID", id = "account")]

@@ -30,7 +30,7 @@ pub(super) fn space(check: Check, data: &Path) -> Check {
             "df -h",
         ),
         Ok(found) => {
-            let free = found.blocks_available() as u64 * found.fragment_size() as u64;
+            let free = found.blocks_available().saturating_mul(found.fragment_size());
             let text = format!("{:.1} GiB free at {shown}", free as f64 / GIB as f64);
             let cause = "a full disk refuses messages; 500 users want 20 GB";
             if free >= SPACE_WANTED {
@@ -58,7 +58,8 @@ pub(super) fn sync_speed(check: Check, data: &Path) -> Check {
             "sudo crs-cli doctor --pre --only disk-sync",
         ),
         Ok(took) => {
-            let text = format!("a sync takes {:.2} ms at {}", took.as_secs_f64() * 1e3, place.display());
+            let text =
+                format!("a sync takes {:.2} ms at {}", took.as_secs_f64() * 1e3, place.display());
             let cause = "every confirmed message waits for a sync; use a solid-state disk";
             let fix = "crs-cli doctor --pre --only disk-sync --data DIR";
             if took <= SYNC_WANTED {

@@ -26,7 +26,9 @@ pub(super) fn open_files(check: Check) -> Check {
             warn(check, format!("up to {limit} open files, {FILES_WANTED} wanted"), cause, fix)
         }
         Some(limit) => fail(check, format!("only {limit} open files"), cause, fix),
-        None => warn(check, "the limit of open files is unknown", "/proc is not mounted", "mount /proc"),
+        None => {
+            warn(check, "the limit of open files is unknown", "/proc is not mounted", "mount /proc")
+        }
     }
 }
 
@@ -40,7 +42,9 @@ pub(super) fn memory(check: Check) -> Check {
     match total {
         Some(kb) if kb >= MEMORY_WANTED_KB => seen(check, format!("{} MiB", kb / 1024)),
         Some(kb) => warn(check, format!("{} MiB, 4 GB wanted", kb / 1024), cause, "free -m"),
-        None => warn(check, "the size of the memory is unknown", "/proc is not mounted", "mount /proc"),
+        None => {
+            warn(check, "the size of the memory is unknown", "/proc is not mounted", "mount /proc")
+        }
     }
 }
 
@@ -65,7 +69,12 @@ pub(super) fn kernel(check: Check) -> Check {
             "media is forwarded packet by packet, which takes more processor time",
             "uname -r",
         ),
-        None => warn(check, "the kernel is unknown", "this is not Linux, or /proc is not mounted", "uname -a"),
+        None => warn(
+            check,
+            "the kernel is unknown",
+            "this is not Linux, or /proc is not mounted",
+            "uname -a",
+        ),
     }
 }
 

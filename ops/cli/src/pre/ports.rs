@@ -33,7 +33,12 @@ pub(super) const NEEDED: [Port; 6] = [
     port("port-metrics", 9146, Transport::Tcp, "metrics"),
 ];
 
-const fn port(name: &'static str, number: u16, transport: Transport, purpose: &'static str) -> Port {
+const fn port(
+    name: &'static str,
+    number: u16,
+    transport: Transport,
+    purpose: &'static str,
+) -> Port {
     Port { name, number, transport, purpose }
 }
 

@@ -26,8 +26,7 @@ pub(crate) fn run(global: &Global, args: &Apply) -> Result<Exit, AdminError> {
     upload(&mut client, &mut file, size, &args.file)?;
     let mut confirmed = args.confirm_fingerprint.clone();
     loop {
-        let finish =
-            Ask::Finish { force: args.force, confirm_fingerprint: confirmed.clone() };
+        let finish = Ask::Finish { force: args.force, confirm_fingerprint: confirmed.clone() };
         match ask(&mut client, finish, FINISH_PATIENCE)? {
             Step::Unconfirmed { account, fingerprint } if confirmed.is_none() => {
                 confirmed = Some(confirm(account.as_str(), &fingerprint)?);
@@ -63,12 +62,7 @@ fn open(path: &Path) -> Result<(File, u64), AdminError> {
     }
 }
 
-fn upload(
-    client: &mut Client,
-    file: &mut File,
-    size: u64,
-    path: &Path,
-) -> Result<(), AdminError> {
+fn upload(client: &mut Client, file: &mut File, size: u64, path: &Path) -> Result<(), AdminError> {
     let mut offset = 0;
     while offset < size {
         let mut chunk = Vec::new();
@@ -88,10 +82,10 @@ fn upload(
 }
 
 fn ask(client: &mut Client, step: Ask, patience: Duration) -> Result<Step, AdminError> {
-    match client.ask(&Request::Apply(step), patience)? {
-        Reply::Apply(step) => Ok(step),
-        _ => Err(AdminError::new(Code::Malformed, "the node answered something else")),
-    }
+    let Reply::Apply(step) = client.ask(&Request::Apply(step), patience)? else {
+        return Err(AdminError::new(Code::Malformed, "the node answered something else"));
+    };
+    Ok(step)
 }
 
 /// On a terminal the operator is asked; elsewhere the flag is needed.

@@ -53,7 +53,11 @@ fn wanted(before: &[String]) -> Option<Kind> {
         "account" => Some(Kind::Account),
         "uri" => {
             let account = AccountId::parse(values.first()?).ok()?;
-            Some(if path == ["blacklist", "remove"] { Kind::Blacklisted(account) } else { Kind::Uri(account) })
+            Some(if path == ["blacklist", "remove"] {
+                Kind::Blacklisted(account)
+            } else {
+                Kind::Uri(account)
+            })
         }
         _ => None,
     }

@@ -29,7 +29,9 @@ pub(crate) fn run(global: &Global, args: &Doctor) -> Result<Exit, AdminError> {
         findings.checks.retain(|check| check.result != Verdict::Ok);
     }
     match global.output {
-        None | Some(Output::Table) => output::print(&findings.report(output::options(global).colour))?,
+        None | Some(Output::Table) => {
+            output::print(&findings.report(output::options(global).colour))?
+        }
         Some(Output::Json | Output::Tsv) => output::print_view(&findings.view(), global)?,
     }
     Ok(exit)
@@ -56,10 +58,10 @@ fn look(global: &Global, args: &Doctor) -> Result<Findings, AdminError> {
 
 fn ask(global: &Global, args: &Doctor) -> Result<Findings, AdminError> {
     let request = Request::Doctor(Ask { only: args.only.clone(), pool: args.pool });
-    match Client::connect(&global.socket)?.ask(&request, PATIENCE)? {
-        Reply::Doctor(findings) => Ok(findings),
-        _ => Err(AdminError::new(Code::Malformed, "the node answered something else")),
-    }
+    let Reply::Doctor(findings) = Client::connect(&global.socket)?.ask(&request, PATIENCE)? else {
+        return Err(AdminError::new(Code::Malformed, "the node answered something else"));
+    };
+    Ok(findings)
 }
 
 fn unanswered(error: &AdminError) -> Check {

@@ -20,9 +20,9 @@ pub(crate) fn run(global: &Global, args: &HealthCheck) -> Result<Exit, AdminErro
         HealthWhat::Account { account } => What::Account(account.clone()),
     };
     let request = Request::HealthCheck(Ask { what, local_only: args.local_only });
-    let report = match Client::connect(&global.socket)?.ask(&request, PATIENCE)? {
-        Reply::HealthCheck(report) => report,
-        _ => return Err(AdminError::new(Code::Malformed, "the node answered something else")),
+    let reply = Client::connect(&global.socket)?.ask(&request, PATIENCE)?;
+    let Reply::HealthCheck(report) = reply else {
+        return Err(AdminError::new(Code::Malformed, "the node answered something else"));
     };
     output::print(&printed(&report, global, args.output_format))?;
     Ok(report.exit())

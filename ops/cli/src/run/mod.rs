@@ -53,7 +53,8 @@ fn act(cli: Cli) -> Result<Exit, AdminError> {
         Action::HealthCheck(args) => return health_check::run(global, &args),
         Action::Trace(args) => return trace::run(global, &args),
         Action::Delete(Delete::Account { account, yes }) => {
-            let question = format!("Erase account {account} and all its users on all nodes, for good?");
+            let question =
+                format!("Erase account {account} and all its users on all nodes, for good?");
             if !yes {
                 confirm(&question)?;
             }
@@ -121,11 +122,12 @@ fn blacklist(what: Blacklist) -> Request {
 
 fn purge(what: Purge) -> Request {
     match what {
-        Purge::Client(who) => Request::PurgeClient(api::purge_client::Request {
-            account: who.account,
-            uri: who.uri,
-        }),
-        Purge::Clients { account } => Request::PurgeClients(api::purge_clients::Request { account }),
+        Purge::Client(who) => {
+            Request::PurgeClient(api::purge_client::Request { account: who.account, uri: who.uri })
+        }
+        Purge::Clients { account } => {
+            Request::PurgeClients(api::purge_clients::Request { account })
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use crs_admin_api::{AdminError, Code, Exit, SecretText};
 use crs_admin_api::view::Render;
+use crs_admin_api::{AdminError, Code, Exit, SecretText};
 use crs_types::{OsRng, Secret};
 
 use crate::args::{Global, SharedSecret};

@@ -35,8 +35,10 @@ impl FakeNode {
             Ok(reply) => {
                 let mut parts = reply.into_parts();
                 let last = parts.pop().unwrap();
-                let mut bytes: Vec<u8> =
-                    parts.into_iter().flat_map(|part| encode(frame.id, ReplyBody::Part(part))).collect();
+                let mut bytes: Vec<u8> = parts
+                    .into_iter()
+                    .flat_map(|part| encode(frame.id, ReplyBody::Part(part)))
+                    .collect();
                 bytes.extend(encode(frame.id, ReplyBody::Done(last)));
                 bytes
             }

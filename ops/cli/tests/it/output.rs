@@ -79,7 +79,11 @@ fn health(result: Health) -> FakeNode {
     FakeNode::new(move |_| {
         let description = "50 of 50 packets".to_owned();
         let test = Test { name: "call".to_owned(), result, description, ms: 812 };
-        Ok(Reply::HealthCheck(Report::of("crs1".into(), "2026-11-21T08:00:00.000Z".into(), vec![test])))
+        Ok(Reply::HealthCheck(Report::of(
+            "crs1".into(),
+            "2026-11-21T08:00:00.000Z".into(),
+            vec![test],
+        )))
     })
 }
 
@@ -97,7 +101,10 @@ fn health_check_prints_json_by_default_and_exits_with_0_1_or_3() {
         let summary = node.run("health-check system --output-format summary");
         assert_eq!((stdout(&summary), summary.status.code()), (format!("{word}\n"), Some(exit)));
         let tsv = stdout(&node.run("health-check system --output-format tsv"));
-        assert_eq!(tsv, format!("NAME\tRESULT\tDESCRIPTION\tMS\ncall\t{word}\t50 of 50 packets\t812\n"));
+        assert_eq!(
+            tsv,
+            format!("NAME\tRESULT\tDESCRIPTION\tMS\ncall\t{word}\t50 of 50 packets\t812\n")
+        );
     }
 }
 
@@ -119,7 +126,10 @@ fn doctor_names_cause_fix_and_page_of_every_finding() {
         assert!(check["cause"].is_string() && check["fix"].is_string() && check["doc"].is_string());
     }
     let short = stdout(&node.run("doctor --short"));
-    assert!(!short.contains("store  ") && short.contains("docs/troubleshooting.md#disk"), "{short}");
+    assert!(
+        !short.contains("store  ") && short.contains("docs/troubleshooting.md#disk"),
+        "{short}"
+    );
 }
 
 #[test]
@@ -179,9 +189,8 @@ fn create_account_sends_what_was_asked() {
 fn commands_are_listed_with_their_impact() {
     let output = run_at(std::path::Path::new("/nonexistent"), "commands -o json");
     let commands: Vec<serde_json::Value> = serde_json::from_str(&stdout(&output)).unwrap();
-    let impact = |name: &str| {
-        commands.iter().find(|c| c["command"] == name).map(|c| c["impact"].clone())
-    };
+    let impact =
+        |name: &str| commands.iter().find(|c| c["command"] == name).map(|c| c["impact"].clone());
     assert_eq!(impact("show attach"), Some("read".into()));
     assert_eq!(impact("delete account"), Some("change".into()));
     assert_eq!(impact("complete"), None);
@@ -192,9 +201,14 @@ fn completion_asks_the_node_and_is_silent_without_one() {
     let node = FakeNode::new(|request| {
         let Request::Complete(request) = request else { panic!("{request:?}") };
         assert_eq!(request.prefix, "po");
-        Ok(Reply::Complete(vec![crs_admin_api::command::complete::Value { value: "police".into() }]))
+        Ok(Reply::Complete(vec![crs_admin_api::command::complete::Value {
+            value: "police".into(),
+        }]))
     });
     assert_eq!(stdout(&node.run("complete -- show blacklist po")), "police\n");
     let output = run_at(std::path::Path::new("/nonexistent"), "complete -- show blacklist po");
-    assert_eq!((output.status.code(), stdout(&output), stderr(&output)), (Some(0), "".into(), "".into()));
+    assert_eq!(
+        (output.status.code(), stdout(&output), stderr(&output)),
+        (Some(0), "".into(), "".into())
+    );
 }

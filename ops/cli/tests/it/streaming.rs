@@ -1,9 +1,9 @@
 //! `trace`: lines as they come, until enough.
 
+use crs_admin_api::Reply;
 use crs_admin_api::command::trace;
 use crs_admin_api::protocol::ReplyBody;
 use crs_admin_api::trace::{DebugEvent, DroppedEvent, TraceItem};
-use crs_admin_api::Reply;
 
 use crate::fake::{FakeNode, encode, stderr, stdout};
 

@@ -35,10 +35,9 @@ fn node(received: Arc<Mutex<Vec<u8>>>) -> FakeNode {
                 cms_key: FINGERPRINT.to_owned(),
                 closed: 0,
             }),
-            Ask::Finish { .. } => Step::Unconfirmed {
-                account: account.clone(),
-                fingerprint: FINGERPRINT.to_owned(),
-            },
+            Ask::Finish { .. } => {
+                Step::Unconfirmed { account: account.clone(), fingerprint: FINGERPRINT.to_owned() }
+            }
         }))
     })
 }
