@@ -24,6 +24,10 @@ use crate::wal::{GroupWal, WalError};
 
 /// Pause before failed tables are tried again.
 const PAUSE: Duration = Duration::from_millis(250);
+/// Failed attempts after which a disk that is not full is given up: the node stops.
+const ATTEMPTS: u32 = 20;
+/// With less than this free, failures are put down to the full disk and patience has no end.
+const NEARLY_FULL: u64 = 32 << 20;
 /// Entries of the log replayed at a time.
 const REPLAY_BYTES: usize = 4 << 20;
 
@@ -120,13 +124,15 @@ impl GroupState {
         let mut applied = self.lock_applied();
         let target = advanced(&applied, entries);
         let batches: Vec<&[Command]> = entries.iter().map(commands).collect();
+        let mut attempts = 0;
         let replies = loop {
+            attempts += 1;
             match self.apply_once(&batches, &target) {
                 Ok((replies, effects)) => {
                     (self.hook)(&effects);
                     break replies;
                 }
-                Err(failure) => self.recover(&failure, &applied)?,
+                Err(failure) => self.recover(&failure, &applied, &mut attempts)?,
             }
         };
         *applied = target;
@@ -142,7 +148,15 @@ impl GroupState {
         Ok(())
     }
 
-    /// Makes a snapshot of what is applied and keeps it for Raft to take over.
+    /// Makes a snapshot and keeps it for Raft to take over. Made here and not when Raft asks,
+    /// because to Raft a snapshot that fails, be it for a full disk, is the end.
+    pub(crate) fn prepare_snapshot(&self) -> Result<(), StateError> {
+        let made = self.make_snapshot()?;
+        *self.ready.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
+        Ok(())
+    }
+
+    /// Makes a snapshot of what is applied.
     pub(crate) fn make_snapshot(&self) -> Result<(Meta, SnapshotFile), StateError> {
         let made = match &self.machine {
             Machine::Control(machine) => {
@@ -175,24 +189,31 @@ impl GroupState {
         };
         let (meta, file) = made?.finish()?;
         *self.lock_current() = Some((meta.clone(), file.clone()));
-        *self.ready.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((meta.clone(), file.clone()));
         Ok((meta, file))
     }
 
-    /// The snapshot that [`GroupState::make_snapshot`] has made, once.
+    /// The snapshot that [`GroupState::prepare_snapshot`] has made, once.
     pub(crate) fn take_ready(&self) -> Option<(Meta, SnapshotFile)> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Where a snapshot that is being received goes.
+    pub(crate) fn receiving(&self) -> SnapshotFile {
+        let path = snapshot::dir(self.group).join("receiving.tmp");
+        SnapshotFile { disk: Arc::clone(&self.disk), path, length: 0 }
     }
 
     /// Replaces everything by a received snapshot file.
     pub(crate) fn install(&self, meta: &Meta, file: &SnapshotFile) -> Result<(), StateError> {
         let mut applied = self.lock_applied();
-        let reader = SnapshotReader::open(&*self.disk, self.group, &file.path)?;
+        // Once it is in place, a crash at any later step finds tables that are behind it and
+        // fills them again.
+        let file = snapshot::adopt(&self.disk, self.group, file)?;
+        let reader = SnapshotReader::open(&self.disk, self.group, &file.path)?;
         let fresh = (meta.last_log_id, meta.last_membership.clone());
         self.fill(reader, &fresh)?;
         *applied = fresh;
-        *self.lock_current() = Some((meta.clone(), file.clone()));
+        *self.lock_current() = Some((meta.clone(), file));
         Ok(())
     }
 
@@ -207,17 +228,28 @@ impl GroupState {
         }
     }
 
-    /// After a failure: waits for space, or rebuilds the tables. An error only when closing.
-    fn recover(&self, failure: &TableError, applied: &Applied) -> Result<(), StateError> {
+    /// After a failure: waits for space, or rebuilds the tables. An error when the store closes
+    /// or the failure is not the disk's fullness and does not go away.
+    fn recover(
+        &self,
+        failure: &TableError,
+        applied: &Applied,
+        attempts: &mut u32,
+    ) -> Result<(), StateError> {
         tracing::warn!(group = %self.group, %failure, "tables failed; pausing");
         self.pause()?;
         if matches!(failure, TableError::DiskFull(_)) {
             return Ok(());
         }
         loop {
+            let full = self.disk.free_bytes().is_ok_and(|free| free < NEARLY_FULL);
+            if !full && *attempts > ATTEMPTS {
+                return Err(failure.clone().into());
+            }
             match self.rebuild(applied) {
                 Ok(()) => return Ok(()),
                 Err(StateError::Table(failure)) => {
+                    *attempts += 1;
                     tracing::warn!(group = %self.group, %failure, "tables cannot be rebuilt yet");
                     self.pause()?;
                 }
@@ -278,7 +310,9 @@ impl GroupState {
             Some(reader) => {
                 let covered = (reader.meta.last_log_id, reader.meta.last_membership.clone());
                 self.fill(reader, &covered)?;
-                self.rebuilds.fetch_add(1, Ordering::Relaxed);
+                if matches!(self.machine, Machine::Mailbox(_)) {
+                    self.rebuilds.fetch_add(1, Ordering::Relaxed);
+                }
                 covered
             }
             None => {
@@ -319,7 +353,7 @@ impl GroupState {
     fn newest_snapshot(&self) -> Result<Option<SnapshotReader>, StateError> {
         let path = snapshot::newest(&*self.disk, self.group)?;
         let reader =
-            path.map(|path| SnapshotReader::open(&*self.disk, self.group, &path)).transpose()?;
+            path.map(|path| SnapshotReader::open(&self.disk, self.group, &path)).transpose()?;
         Ok(reader)
     }
 

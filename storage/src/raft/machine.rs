@@ -10,7 +10,7 @@ use openraft::{
 };
 
 use super::group_state::{GroupState, StateError};
-use super::snapshot::{self, SnapshotFile};
+use super::snapshot::SnapshotFile;
 use super::types::{Replies, TypeConfig};
 
 /// A group's state machine.
@@ -75,8 +75,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn begin_receiving_snapshot(
         &mut self,
     ) -> Result<Box<SnapshotFile>, StorageError<u64>> {
-        let path = snapshot::dir(self.state.group).join("receiving.tmp");
-        Ok(Box::new(SnapshotFile { path, length: 0 }))
+        Ok(Box::new(self.state.receiving()))
     }
 
     async fn install_snapshot(

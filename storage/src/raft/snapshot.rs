@@ -3,6 +3,7 @@
 //! Written under a temporary name, synced, renamed, and the directory synced: a file with the
 //! final name is whole or damaged, never half written.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,13 +24,21 @@ const MAGIC: &[u8; 8] = b"CRSSNAP\x01";
 /// Largest frame.
 const FRAME_MAX: usize = 64 * 1024 * 1024;
 
-/// A finished snapshot file below the data directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A snapshot file, and the disk it lies on.
+#[derive(Clone)]
 pub struct SnapshotFile {
-    /// Its path below the data directory.
+    /// The disk.
+    pub disk: Arc<dyn Disk>,
+    /// Its path below the disk's root.
     pub path: PathBuf,
     /// Its length in bytes.
     pub length: u64,
+}
+
+impl fmt::Debug for SnapshotFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SnapshotFile({}, {} bytes)", self.path.display(), self.length)
+    }
 }
 
 /// What a snapshot covers.
@@ -134,7 +143,7 @@ impl SnapshotWriter {
         };
         publish().map_err(|e| at(&path, e))?;
         remove_others(&*self.disk, &dir, &path);
-        Ok((self.meta, SnapshotFile { path, length: self.end }))
+        Ok((self.meta, SnapshotFile { disk: self.disk, path, length: self.end }))
     }
 
     /// Gives up and leaves no file behind.
@@ -158,6 +167,7 @@ impl SnapshotWriter {
 
 /// A snapshot being read.
 pub(crate) struct SnapshotReader {
+    disk: Arc<dyn Disk>,
     file: Arc<dyn DiskFile>,
     path: PathBuf,
     length: u64,
@@ -168,7 +178,7 @@ pub(crate) struct SnapshotReader {
 
 impl SnapshotReader {
     pub(crate) fn open(
-        disk: &dyn Disk,
+        disk: &Arc<dyn Disk>,
         group: GroupId,
         path: &Path,
     ) -> Result<Self, SnapshotError> {
@@ -182,7 +192,8 @@ impl SnapshotReader {
         }
         let meta = Meta::default();
         let path = path.to_owned();
-        let mut reader = Self { file, path, length, at: 8, rows: 0, meta };
+        let disk = Arc::clone(disk);
+        let mut reader = Self { disk, file, path, length, at: 8, rows: 0, meta };
         let head: Head = reader.frame()?;
         if head.group != group {
             let what = format!("a snapshot of group {}, not of {group}", head.group);
@@ -206,7 +217,11 @@ impl SnapshotReader {
     }
 
     pub(crate) fn file(&self) -> SnapshotFile {
-        SnapshotFile { path: self.path.clone(), length: self.length }
+        SnapshotFile {
+            disk: Arc::clone(&self.disk),
+            path: self.path.clone(),
+            length: self.length,
+        }
     }
 
     fn frame<T: DeserializeOwned>(&mut self) -> Result<T, SnapshotError> {
@@ -245,6 +260,20 @@ pub(crate) fn newest(disk: &dyn Disk, group: GroupId) -> Result<Option<PathBuf>,
         let _ = disk.remove(&dir.join(name));
     }
     Ok(path)
+}
+
+/// Takes a received snapshot into the group's directory, after checking all of it.
+pub(crate) fn adopt(
+    disk: &Arc<dyn Disk>,
+    group: GroupId,
+    source: &SnapshotFile,
+) -> Result<SnapshotFile, SnapshotError> {
+    let mut reader = SnapshotReader::open(&source.disk, group, &source.path)?;
+    let mut writer = SnapshotWriter::create(Arc::clone(disk), group, reader.meta.clone())?;
+    while let Some(rows) = reader.next()? {
+        writer.rows(rows)?;
+    }
+    writer.finish().map(|(_, file)| file)
 }
 
 fn remove_others(disk: &dyn Disk, dir: &Path, keep: &Path) {

@@ -157,13 +157,10 @@ impl Store {
             })??
         };
         let mut tasks = JoinSet::new();
-        let groups = match open::start_groups(&config, &parts, network, &mut tasks).await {
-            Ok(groups) => groups,
-            Err(failure) => {
-                parts.stop.store(true, Ordering::Release);
-                return Err(failure);
-            }
-        };
+        // Whatever keeps trying must end when opening fails or is given up.
+        let guard = open::StopUnlessOpened::new(Arc::clone(&parts.stop));
+        let groups = open::start_groups(&config, &parts, network, &mut tasks).await?;
+        guard.opened();
         let inner = Arc::new(Inner {
             config,
             disk,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +46,27 @@ pub(super) struct Parts {
     pub(super) states: Vec<Arc<GroupState>>,
     pub(super) rebuilds: Arc<AtomicU64>,
     pub(super) stop: Arc<AtomicBool>,
+}
+
+/// Tells everything that keeps trying to stop, unless the store was opened.
+pub(super) struct StopUnlessOpened(Option<Arc<AtomicBool>>);
+
+impl StopUnlessOpened {
+    pub(super) fn new(stop: Arc<AtomicBool>) -> Self {
+        Self(Some(stop))
+    }
+
+    pub(super) fn opened(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for StopUnlessOpened {
+    fn drop(&mut self) {
+        if let Some(stop) = &self.0 {
+            stop.store(true, Ordering::Release);
+        }
+    }
 }
 
 /// Opens all that blocks. `hooks` gives each group's effect hook.
@@ -140,13 +161,14 @@ async fn lead(group: &Group, node: u64) -> Result<(), OpenError> {
     let ready = wait.metrics(
         |metrics| {
             let applied = metrics.last_applied.map(|id| id.index);
-            metrics.current_leader.is_some()
-                && applied.is_some()
-                && applied >= metrics.last_log_index
+            let leads = metrics.current_leader.is_some();
+            let ready = leads && applied.is_some() && applied >= metrics.last_log_index;
+            ready || metrics.running_state.is_err()
         },
         "a leader that has applied its log",
     );
-    ready.await.map(|_| ()).map_err(|e| failed(e.to_string()))
+    let metrics = ready.await.map_err(|e| failed(e.to_string()))?;
+    metrics.running_state.map_err(|fatal| failed(fatal.to_string()))
 }
 
 fn raft_config(group: GroupId) -> Result<Config, openraft::ConfigError> {

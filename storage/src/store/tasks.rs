@@ -223,7 +223,7 @@ impl Inner {
     pub(super) async fn snapshot(&self, id: GroupId) {
         let Some(group) = self.group(id) else { return };
         let state = Arc::clone(&group.state);
-        match tokio::task::spawn_blocking(move || state.make_snapshot()).await {
+        match tokio::task::spawn_blocking(move || state.prepare_snapshot()).await {
             Ok(Ok(_)) => {
                 if let Err(fatal) = group.raft.trigger().snapshot().await {
                     self.fail(&format!("group {id}: {fatal}"));

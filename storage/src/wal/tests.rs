@@ -164,7 +164,7 @@ async fn purged_segments_go_and_small_records_move_on() {
     let full = wal.status().total_bytes;
     one.purge(mark(45)).await.unwrap();
     assert_eq!(wal.holding_oldest(), [GroupId(2)], "an idle group holds the oldest segment");
-    assert_eq!(wal.status().total_bytes, full);
+    assert!(wal.status().total_bytes >= full);
     two.purge(mark(0)).await.unwrap();
     assert!(wal.status().total_bytes < full / 2);
     for disk in [disk.crash(0), disk.kill()] {
