@@ -17,7 +17,7 @@ use crate::client::command::Command;
 use crate::crypto::crypto;
 use crate::error::ClientError;
 use crate::identity::Identity;
-use crate::media::description::{AudioStream, Description};
+use crate::media::description::Description;
 use crate::media::leg::Leg;
 use crate::media::rtp::Sender;
 use crate::media::stream::{self, Outcome, Plan};
@@ -175,14 +175,7 @@ impl Local {
     fn description(&self) -> Description {
         let size = self.codec.packet_bytes();
         let packets = self.play.as_ref().map(|audio| audio.payload.len().div_ceil(size) as u64);
-        let audio = AudioStream {
-            send: self.codec.payload_type(),
-            receive: Codec::ALL.iter().map(|codec| codec.payload_type()).collect(),
-            ssrc: self.sender.ssrc(),
-            seq: self.sender.sequence(),
-            packets,
-        };
-        Description { v: 1, audio }
+        Description::new(self.codec, self.sender.ssrc(), self.sender.sequence(), packets)
     }
 
     fn plan(

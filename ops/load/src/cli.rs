@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::relay;
+use crate::{calls, floor, idle, messages, relay, storm};
 
 /// Loads a rendezvous server and says what it took.
 ///
 /// With --spawn 1 a node is started in a fresh folder, loaded and stopped again; without it a
-/// running node is loaded. The last line of standard output is the result: a sentence, or with
-/// --json one object.
+/// running node is loaded. The last line of standard output is the result; with --json it is one
+/// object. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the run is not valid (the tester was
+/// the limit, or too little happened).
 #[derive(Debug, Parser)]
 #[command(name = "crs-load", version)]
 pub struct Cli {
@@ -23,9 +24,24 @@ pub struct Cli {
 /// Kinds of load.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Attached clients that do nothing: memory and CPU time for each
+    #[command(after_help = "Example:\n  crs-load idle --spawn 1 --clients 10000 --json")]
+    Idle(idle::Args),
+    /// All clients cut at once and coming back
+    #[command(after_help = "Example:\n  crs-load storm --spawn 1 --clients 5000 --json")]
+    Storm(storm::Args),
+    /// Messages, with a ledger of what was confirmed and what arrived
+    #[command(after_help = "Examples:\n  crs-load messages --spawn 1 --json\n  crs-load messages --spawn 1 --rate 200 --kill9 20 --json")]
+    Messages(messages::Args),
+    /// Calls with media through the relay
+    #[command(after_help = "Example:\n  crs-load calls --spawn 1 --calls 20 --json")]
+    Calls(calls::Args),
     /// Media packets through the relay, against a bare forwarder
     #[command(after_help = "Example:\n  crs-load relay --spawn 1 --json")]
     Relay(relay::Args),
+    /// A bare server, the floor of idle and storm
+    #[command(hide = true)]
+    FloorServer(floor::Args),
 }
 
 /// Options of every kind.
@@ -35,10 +51,10 @@ pub struct Common {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=1))]
     pub spawn: u8,
     /// The running node's client address, without --spawn
-    #[arg(long, value_name = "HOST:PORT", required_unless_present = "spawn")]
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "spawn")]
     pub server: Option<String>,
     /// The domain folder of crs-cms whose users attach, without --spawn
-    #[arg(long, value_name = "DIR", required_unless_present = "spawn")]
+    #[arg(long, value_name = "DIR", conflicts_with = "spawn")]
     pub domain: Option<PathBuf>,
     /// Process id of the running node, to measure its memory and CPU time
     #[arg(long, value_name = "PID")]
@@ -57,11 +73,27 @@ pub struct Common {
     pub keep: bool,
 }
 
+/// Exit code of a run that says nothing.
+const NOT_VALID: u8 = 3;
+
 /// Runs a command.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let (json, report) = match cli.command {
+        Command::FloorServer(args) => {
+            runtime()?.block_on(floor::serve(args))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Idle(args) => (args.common.json, runtime()?.block_on(idle::run(&args))?),
+        Command::Storm(args) => (args.common.json, runtime()?.block_on(storm::run(&args))?),
+        Command::Messages(args) => (args.common.json, runtime()?.block_on(messages::run(&args))?),
+        Command::Calls(args) => (args.common.json, runtime()?.block_on(calls::run(&args))?),
         Command::Relay(args) => (args.common.json, relay::run(&args)?),
     };
     crate::common::report::print(&report, json);
-    Ok(ExitCode::SUCCESS)
+    let valid = report.get("valid").and_then(serde_json::Value::as_bool).unwrap_or(true);
+    Ok(if valid { ExitCode::SUCCESS } else { ExitCode::from(NOT_VALID) })
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }

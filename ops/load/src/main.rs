@@ -1,16 +1,11 @@
-//! `crs-load`: measures a node from outside, with the floors it is compared with.
-
-mod cli;
-mod common;
-mod relay;
+//! The `crs-load` command.
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
-    match cli::run(cli) {
+    match crs_load::cli::run(crs_load::cli::Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("crs-load: {error:#}");

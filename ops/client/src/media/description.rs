@@ -1,5 +1,5 @@
 //! The media description inside a call's offer and answer (docs/protocol-e2e.md): JSON
-//! `{"v":1,"audio":{"send":0,"receive":[0,96],"ssrc":1,"seq":7,"packets":250}}`.
+//! `{"audio":{"pt":0,"codec":"PCMU","rate":8000,"channels":1,…}}`.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,8 +8,6 @@ use super::Codec;
 /// What one side will send and can take.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
-    /// Version: 1.
-    pub v: u32,
     /// The one audio stream.
     pub audio: AudioStream,
 }
@@ -18,13 +16,22 @@ pub struct Description {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AudioStream {
     /// RTP payload type that this side sends.
-    pub send: u8,
-    /// RTP payload types that this side can take.
-    pub receive: Vec<u8>,
-    /// Source of its packets.
-    pub ssrc: u32,
+    pub pt: u8,
+    /// `PCMU` or `L16`.
+    pub codec: String,
+    /// Samples per second.
+    pub rate: u32,
+    /// Channels.
+    pub channels: u16,
+    /// RTP payload types that this side can take; absent: every one of the media profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receive: Option<Vec<u8>>,
+    /// Source of its packets; absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssrc: Option<u32>,
     /// Sequence number of its first packet, so that a loss at the very start is seen.
-    pub seq: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u16>,
     /// How many packets it will send; absent: until the call ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packets: Option<u64>,
@@ -36,23 +43,39 @@ pub enum DescriptionError {
     /// Not JSON of this form.
     #[error("media description: {0}")]
     Form(String),
-    /// A newer version.
-    #[error("media description of version {0}, this program reads version 1")]
-    Version(u32),
-    /// A payload type this program does not know.
-    #[error("media description: payload type {0} is not supported")]
-    PayloadType(u8),
+    /// A format this program does not know.
+    #[error("media description: payload type {pt} as {codec}/{rate}/{channels} is not supported")]
+    Format {
+        /// Payload type.
+        pt: u8,
+        /// Name.
+        codec: String,
+        /// Samples per second.
+        rate: u32,
+        /// Channels.
+        channels: u16,
+    },
 }
 
 impl Description {
+    /// Describes a side that sends `codec`.
+    pub fn new(codec: Codec, ssrc: u32, seq: u16, packets: Option<u64>) -> Self {
+        let audio = AudioStream {
+            pt: codec.payload_type(),
+            codec: codec.name().to_owned(),
+            rate: codec.rate(),
+            channels: codec.channels(),
+            receive: Some(Codec::ALL.iter().map(|codec| codec.payload_type()).collect()),
+            ssrc: Some(ssrc),
+            seq: Some(seq),
+            packets,
+        };
+        Self { audio }
+    }
+
     /// Parses what the other side sent.
     pub fn parse(bytes: &[u8]) -> Result<Self, DescriptionError> {
-        let description: Self =
-            serde_json::from_slice(bytes).map_err(|e| DescriptionError::Form(e.to_string()))?;
-        match description.v {
-            1 => Ok(description),
-            other => Err(DescriptionError::Version(other)),
-        }
+        serde_json::from_slice(bytes).map_err(|e| DescriptionError::Form(e.to_string()))
     }
 
     /// As bytes.
@@ -60,15 +83,24 @@ impl Description {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// The format that the described side sends.
+    /// The format that the described side sends. Dynamic payload types are told apart by name,
+    /// rate and channels.
     pub fn codec(&self) -> Result<Codec, DescriptionError> {
-        Codec::of_payload_type(self.audio.send)
-            .ok_or(DescriptionError::PayloadType(self.audio.send))
+        let AudioStream { pt, codec, rate, channels, .. } = &self.audio;
+        let same = |known: &Codec| {
+            known.name() == codec && known.rate() == *rate && known.channels() == *channels
+        };
+        Codec::ALL.into_iter().find(same).ok_or_else(|| DescriptionError::Format {
+            pt: *pt,
+            codec: codec.chars().take(20).collect(),
+            rate: *rate,
+            channels: *channels,
+        })
     }
 
     /// True when the described side can take this format.
     pub fn takes(&self, codec: Codec) -> bool {
-        self.audio.receive.contains(&codec.payload_type())
+        self.audio.receive.as_ref().is_none_or(|list| list.contains(&codec.payload_type()))
     }
 }
 
@@ -77,15 +109,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn descriptions_round_trip_and_newer_versions_are_named() {
-        let audio =
-            AudioStream { send: 0, receive: vec![0, 96], ssrc: 1, seq: 7, packets: Some(250) };
-        let description = Description { v: 1, audio };
-        assert_eq!(Description::parse(&description.encode()), Ok(description.clone()));
-        assert_eq!(description.codec(), Ok(Codec::Mulaw));
-        assert!(description.takes(Codec::L16Mono16000) && !description.takes(Codec::L16Mono8000));
-        let newer = Description { v: 2, ..description };
-        assert_eq!(Description::parse(&newer.encode()), Err(DescriptionError::Version(2)));
+    fn descriptions_round_trip() {
+        for codec in Codec::ALL {
+            let description = Description::new(codec, 1, 7, Some(250));
+            assert_eq!(Description::parse(&description.encode()), Ok(description.clone()));
+            assert_eq!(description.codec(), Ok(codec));
+        }
+    }
+
+    #[test]
+    fn a_strangers_description_needs_only_the_format() {
+        let text = br#"{"audio":{"pt":98,"codec":"L16","rate":16000,"channels":1},"video":{}}"#;
+        let description = Description::parse(text).unwrap();
+        assert_eq!(description.codec(), Ok(Codec::L16Mono16000));
+        assert!(description.takes(Codec::Mulaw) && description.audio.seq.is_none());
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named() {
         assert!(matches!(Description::parse(b"{}"), Err(DescriptionError::Form(_))));
+        let text = br#"{"audio":{"pt":111,"codec":"opus","rate":48000,"channels":2}}"#;
+        let unknown = Description::parse(text).unwrap().codec();
+        assert!(matches!(unknown, Err(DescriptionError::Format { pt: 111, .. })));
     }
 }

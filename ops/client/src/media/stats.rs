@@ -32,8 +32,8 @@ pub struct MediaStats {
 #[derive(Debug)]
 pub struct Receiver {
     codec: Codec,
-    first: u64,
-    highest: u64,
+    /// Extended numbers of the first packet and of the newest; `None` until a first is known.
+    span: Option<(u64, u64)>,
     first_timestamp: Option<u32>,
     received: u64,
     duplicates: u64,
@@ -48,13 +48,12 @@ pub struct Receiver {
 pub const RECORD_MAX: usize = 30_000;
 
 impl Receiver {
-    /// A stream whose first packet has this sequence number, as its sender announced it.
-    pub fn new(codec: Codec, sequence: u16) -> Self {
-        let first = 0x1_0000 + u64::from(sequence);
+    /// A stream whose first packet has this sequence number, if its sender announced it.
+    pub fn new(codec: Codec, sequence: Option<u16>) -> Self {
+        let extended = |sequence| 0x1_0000 + u64::from(sequence);
         Self {
             codec,
-            first,
-            highest: first - 1,
+            span: sequence.map(extended).map(|first| (first, first - 1)),
             first_timestamp: None,
             received: 0,
             duplicates: 0,
@@ -67,11 +66,13 @@ impl Receiver {
 
     /// A packet with authentic content that arrived at `arrival_us` (any origin).
     pub fn packet(&mut self, sequence: u16, timestamp: u32, payload: &[u8], arrival_us: u64) {
-        let extended = self.extend(sequence);
-        if extended < self.first {
+        let start = 0x1_0000 + u64::from(sequence);
+        let (first, highest) = *self.span.get_or_insert((start, start - 1));
+        let extended = extend(highest, sequence);
+        if extended < first {
             return;
         }
-        let at = usize::try_from(extended - self.first).unwrap_or(usize::MAX);
+        let at = usize::try_from(extended - first).unwrap_or(usize::MAX);
         if at < RECORD_MAX {
             if self.audio.len() <= at {
                 self.audio.resize(at + 1, None);
@@ -83,17 +84,16 @@ impl Receiver {
             self.audio[at] = Some(payload.to_vec());
         }
         self.received += 1;
-        self.reordered += u64::from(extended < self.highest);
-        self.highest = self.highest.max(extended);
+        self.reordered += u64::from(extended < highest);
+        self.span = Some((first, highest.max(extended)));
         self.update_jitter(timestamp, arrival_us);
     }
 
     /// Figures so far.
     pub fn stats(&self) -> MediaStats {
-        let expected = self.highest + 1 - self.first;
         MediaStats {
             received: self.received,
-            lost: expected.saturating_sub(self.received),
+            lost: self.span().saturating_sub(self.received),
             duplicates: self.duplicates,
             reordered: self.reordered,
             jitter_ms: self.jitter * 1000.0 / f64::from(self.codec.rate()),
@@ -129,13 +129,7 @@ impl Receiver {
 
     /// Packets of the stream up to the newest.
     pub fn span(&self) -> u64 {
-        self.highest + 1 - self.first
-    }
-
-    fn extend(&self, sequence: u16) -> u64 {
-        // The 64-bit number nearest to the highest so far (RFC 3550 A.1).
-        let difference = sequence.wrapping_sub(self.highest as u16) as i16;
-        self.highest.saturating_add_signed(i64::from(difference))
+        self.span.map_or(0, |(first, highest)| highest + 1 - first)
     }
 
     fn update_jitter(&mut self, timestamp: u32, arrival_us: u64) {
@@ -147,6 +141,12 @@ impl Receiver {
             self.jitter += ((transit - before).abs() - self.jitter) / 16.0;
         }
     }
+}
+
+/// The 64-bit number nearest to the highest so far (RFC 3550 A.1).
+fn extend(highest: u64, sequence: u16) -> u64 {
+    let difference = sequence.wrapping_sub(highest as u16) as i16;
+    highest.saturating_add_signed(i64::from(difference))
 }
 
 /// The last packet of a file is filled up with silence.

@@ -199,7 +199,10 @@ impl Stream<'_> {
         let now = self.clock.mono();
         let expected = &self.plan.remote.audio;
         match self.incoming.unprotect(&mut packet) {
-            Ok(header) if header.ssrc == expected.ssrc && header.payload_type == expected.send => {
+            Ok(header)
+                if expected.ssrc.is_none_or(|ssrc| ssrc == header.ssrc)
+                    && header.payload_type == expected.pt =>
+            {
                 self.first_media.get_or_insert(now.since(self.start));
                 self.last_media = now;
                 self.started = true;

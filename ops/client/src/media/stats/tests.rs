@@ -13,7 +13,7 @@ fn packets() -> Vec<Vec<u8>> {
 
 #[test]
 fn gaps_are_losses_and_the_rest_is_identical() {
-    let mut receiver = Receiver::new(Codec::Mulaw, 65_530);
+    let mut receiver = Receiver::new(Codec::Mulaw, Some(65_530));
     for (n, payload) in packets().iter().enumerate() {
         if n != 0 && n != 7 {
             let sequence = 65_530u16.wrapping_add(n as u16);
@@ -31,7 +31,7 @@ fn gaps_are_losses_and_the_rest_is_identical() {
 
 #[test]
 fn duplicates_reordering_and_changed_samples_are_counted() {
-    let mut receiver = Receiver::new(Codec::Mulaw, 10);
+    let mut receiver = Receiver::new(Codec::Mulaw, Some(10));
     let packets = packets();
     for (sequence, at) in [(10u16, 0), (12, 2), (11, 1), (12, 2), (9, 3)] {
         receiver.packet(sequence, 0, &packets[at], 0);
@@ -44,11 +44,21 @@ fn duplicates_reordering_and_changed_samples_are_counted() {
 
 #[test]
 fn jitter_follows_the_arrival_times() {
-    let mut receiver = Receiver::new(Codec::Mulaw, 0);
+    let mut receiver = Receiver::new(Codec::Mulaw, Some(0));
     for n in 0..400u64 {
         let late = if n % 2 == 0 { 0 } else { 10_000 };
         receiver.packet(n as u16, n as u32 * 160, &[0; 160], n * 20_000 + late);
     }
     // Transit differs by 10 ms from packet to packet: the estimate settles there.
     assert!((receiver.stats().jitter_ms - 10.0).abs() < 0.1);
+}
+
+#[test]
+fn without_an_announced_start_the_first_packet_is_the_start() {
+    let mut receiver = Receiver::new(Codec::Mulaw, None);
+    assert_eq!((receiver.span(), receiver.stats().lost), (0, 0));
+    for sequence in [40_000, 40_002] {
+        receiver.packet(sequence, 0, &[0; 160], 0);
+    }
+    assert_eq!((receiver.span(), receiver.stats().lost), (3, 1));
 }

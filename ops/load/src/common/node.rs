@@ -1,0 +1,118 @@
+//! A node of our own: started, killed, started again, stopped by its process id.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+const START_WITHIN: Duration = Duration::from_secs(60);
+const STOP_WITHIN: Duration = Duration::from_secs(20);
+
+/// What the node says once it serves.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Ready {
+    /// Address for clients.
+    pub client: String,
+    /// Socket of crs-cli.
+    pub admin_socket: PathBuf,
+    /// Certificate of the pool's CA.
+    pub pool_ca: PathBuf,
+}
+
+/// A running node.
+#[derive(Debug)]
+pub struct Node {
+    binary: PathBuf,
+    folder: PathBuf,
+    settings: Vec<String>,
+    child: Child,
+    /// Where it serves.
+    pub ready: Ready,
+}
+
+impl Node {
+    /// Starts a node on loopback with everything generated in `folder`; `settings` are
+    /// directives that replace those of the files.
+    pub async fn start(
+        binary: &Path,
+        folder: &Path,
+        settings: &[String],
+    ) -> anyhow::Result<Self> {
+        let (child, ready) = spawn(binary, folder, settings).await?;
+        Ok(Self {
+            binary: binary.to_owned(),
+            folder: folder.to_owned(),
+            settings: settings.to_vec(),
+            child,
+            ready,
+        })
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id().unwrap_or(0)
+    }
+
+    /// kill -9, without a word.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill().await.context("kill the node")
+    }
+
+    /// Starts it again on the same data and ports.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        let (child, ready) = spawn(&self.binary, &self.folder, &self.settings).await?;
+        if ready.client != self.ready.client {
+            bail!("the node came back at {} instead of {}", ready.client, self.ready.client);
+        }
+        self.child = child;
+        Ok(())
+    }
+
+    /// Asks it to stop; kills it when it does not.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        use nix::sys::signal::{Signal, kill};
+        if let Some(pid) = self.child.id() {
+            let pid = nix::unistd::Pid::from_raw(i32::try_from(pid)?);
+            kill(pid, Signal::SIGTERM).context("stop the node")?;
+        }
+        if timeout(STOP_WITHIN, self.child.wait()).await.is_err() {
+            self.child.kill().await?;
+        }
+        Ok(())
+    }
+}
+
+async fn spawn(
+    binary: &Path,
+    folder: &Path,
+    settings: &[String],
+) -> anyhow::Result<(Child, Ready)> {
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(folder.with_extension("err"))
+        .context("open the node's error file")?;
+    let mut command = Command::new(binary);
+    command.arg("--dev").arg("--data").arg(folder).arg("--ready-json");
+    for setting in settings {
+        command.arg("--set").arg(setting);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
+    let mut child = command.spawn().with_context(|| format!("start {}", binary.display()))?;
+    let stdout = child.stdout.take().context("the node's output")?;
+    let mut lines = BufReader::new(stdout).lines();
+    let line = timeout(START_WITHIN, lines.next_line())
+        .await
+        .context("the node does not get ready")??;
+    let Some(line) = line else {
+        let said = std::fs::read_to_string(folder.with_extension("err")).unwrap_or_default();
+        bail!("the node ended: {}", said.trim());
+    };
+    let ready = serde_json::from_str(&line).with_context(|| format!("node said {line}"))?;
+    Ok((child, ready))
+}

@@ -1,0 +1,10 @@
+//! `crs-load`: measures a node from outside, with the floors it is compared with.
+
+pub mod calls;
+pub mod cli;
+pub mod common;
+pub mod floor;
+pub mod idle;
+pub mod messages;
+pub mod relay;
+pub mod storm;
