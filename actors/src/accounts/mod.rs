@@ -5,9 +5,11 @@
 //! index of 50 000 users of one period takes 2 MB.
 
 mod index;
+mod loader;
 mod registry;
 mod view;
 
 pub use index::{IndexError, PeriodContent, PeriodIndex, Span, User, UserRow};
+pub use loader::{LoadError, UpdateBlobs, index, load};
 pub use registry::{AccountRegistry, BlobReader};
 pub use view::{Account, AccountsView, Revoked};

@@ -7,7 +7,7 @@ use crs_proto::connection::{Admission, Close, Due};
 use crs_proto::wire::life::{Unregistered, UnregisteredReason};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
-use super::handle::{ConnectionMsg, Kind};
+use super::handle::{ConnectionMsg, Internal};
 use super::inner::{Answer, Answered, Inner};
 use super::io::Ended;
 use super::state::State;
@@ -61,13 +61,11 @@ impl Actor for Connection {
         message: Self::Msg,
         state: &mut Box<State>,
     ) -> Result<(), ActorProcessingErr> {
-        match message.take().0 {
-            Kind::Event(event) => on_event(state, event),
-            Kind::Unregister(reason) => on_unregister(state, reason),
-            Kind::Close => state.close(Close::GoingAway),
-            Kind::Inner(inner) => on_inner(state, inner),
-            #[cfg(test)]
-            Kind::Panic => panic!("planted"),
+        match message.take() {
+            ConnectionMsg::Event(event) => on_event(state, event),
+            ConnectionMsg::Unregister(reason) => on_unregister(state, reason),
+            ConnectionMsg::Close => state.close(Close::GoingAway),
+            ConnectionMsg::Internal(Internal(inner)) => on_inner(state, inner),
         }
         if state.over {
             myself.stop(None);
@@ -100,6 +98,8 @@ fn on_inner(state: &mut State, inner: Inner) {
         Inner::BulkWritten => op::message::page_written(state),
         Inner::Answered(answered) => on_answered(state, *answered),
         Inner::Ended(ended) => on_ended(state, ended),
+        #[cfg(test)]
+        Inner::Panic => panic!("planted"),
     }
 }
 

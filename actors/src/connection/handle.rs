@@ -39,9 +39,9 @@ impl ConnectionMsg {
     /// The event a fake connection was asked to send.
     #[cfg(test)]
     pub(crate) fn event(self) -> Option<ServerEvent> {
-        match self.0 {
-            ConnectionMsg::Event(event) => Some(event),
-            ConnectionMsg::Unregister(_) | ConnectionMsg::Close | ConnectionMsg::Inner(_) | ConnectionMsg::Panic => None,
+        match self {
+            Self::Event(event) => Some(event),
+            Self::Unregister(_) | Self::Close | Self::Internal(_) => None,
         }
     }
 }

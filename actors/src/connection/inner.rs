@@ -27,6 +27,9 @@ pub(super) enum Inner {
     Answered(Box<Answered>),
     /// Reading and writing are over.
     Ended(Ended),
+    /// A planted panic.
+    #[cfg(test)]
+    Panic,
 }
 
 /// The answer to a request.

@@ -11,7 +11,7 @@ use crs_proto::connection::Close;
 use crs_proto::rate::{Bucket, Rate};
 use crs_types::Clock;
 use futures_util::{Sink, StreamExt};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -77,7 +77,8 @@ impl Io {
                 // Boxed: an idle connection does not pay for its end.
                 Box::pin(finish(&mut self.socket, close)).await;
             }
-            Ended::ByClient | Ended::Stalled => {}
+            Ended::ByClient => Box::pin(farewell(&mut self.socket)).await,
+            Ended::Stalled => {}
         }
         self.tell(Inner::Ended(ended));
     }
@@ -229,13 +230,17 @@ async fn finish(socket: &mut WebSocket, close: Close) {
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
 }
 
+/// The client has closed its WebSocket: closes TLS properly, if it is still there.
+async fn farewell(socket: &mut WebSocket) {
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, socket.0.get_mut().shutdown()).await;
+}
+
 trait SendClose {
     async fn send_close(&mut self, frame: CloseFrame) -> Result<(), Error>;
 }
 
 impl SendClose for Stream {
     async fn send_close(&mut self, frame: CloseFrame) -> Result<(), Error> {
-        use tokio::io::AsyncWriteExt;
         self.close(Some(frame)).await?;
         self.get_mut().shutdown().await.map_err(Error::Io)
     }
@@ -277,12 +282,13 @@ pub(crate) async fn echo(mut socket: WebSocket) {
             }
             Some(Ok(_)) => socket.message_done(),
             Some(Err(error)) => {
-                if let Some(close) = violation(&error) {
-                    finish(&mut socket, close).await;
+                match violation(&error) {
+                    Some(close) => finish(&mut socket, close).await,
+                    None => farewell(&mut socket).await,
                 }
                 return;
             }
-            None => return,
+            None => return farewell(&mut socket).await,
         }
     }
 }

@@ -14,9 +14,11 @@ mod lifecycle;
 mod op;
 mod outbox;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use event::ServerEvent;
-pub use handle::{ConnectionHandle, ConnectionMsg};
+pub use handle::{ConnectionHandle, ConnectionMsg, Internal};
 pub use op::attach::FEATURES;
 
 pub(crate) use actor::start;

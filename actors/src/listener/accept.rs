@@ -57,19 +57,19 @@ pub(super) async fn run(listener: Arc<TcpListener>, shared: Arc<ListenerShared>)
         while let Some(ended) = handshakes.try_join_next() {
             log_panic(ended);
         }
-        let place = if handshakes.len() < HANDSHAKES_MAX { shared.place() } else { None };
-        let Some(place) = place else {
+        if handshakes.len() >= HANDSHAKES_MAX || !shared.has_room() {
             metrics.accept_paused.increment(1);
             tokio::select! {
                 () = shared.capacity.freed() => {}
                 Some(ended) = handshakes.join_next() => log_panic(ended),
             }
             continue;
-        };
+        }
         match listener.accept().await {
             Ok((tcp, addr)) => {
                 metrics.accepted.increment(1);
                 let (shared, addr) = (Arc::clone(&shared), ClientAddr::new(addr));
+                let place = shared.capacity.enter();
                 if shared.refuses(addr) {
                     shared.context.metrics.listener.refused_address.increment(1);
                 } else {
@@ -88,10 +88,12 @@ pub(super) async fn run(listener: Arc<TcpListener>, shared: Arc<ListenerShared>)
 }
 
 impl ListenerShared {
-    fn place(&self) -> Option<Place> {
+    /// One more connection fits. Two listeners may both see the last place: the limit is
+    /// exceeded by at most the number of listeners.
+    fn has_room(&self) -> bool {
         let limits = self.context.settings().limits;
         let by_files = self.fd_limit.saturating_sub(FD_RESERVE);
-        self.capacity.try_enter(limits.connections.min(by_files))
+        self.capacity.count() < limits.connections.min(by_files)
     }
 
     fn counts(&self, addr: ClientAddr) -> bool {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// Counts connections. The limit is given at each question, for SIGHUP may change it.
+/// Counts connections. The limit is the accept loop's, for SIGHUP may change it.
 #[derive(Debug, Default)]
 pub struct Capacity {
     count: AtomicUsize,
@@ -22,12 +22,10 @@ impl Capacity {
         Arc::default()
     }
 
-    /// Takes a place, if fewer than `limit` are taken.
-    pub fn try_enter(self: &Arc<Self>, limit: usize) -> Option<Place> {
-        self.count
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| (n < limit).then_some(n + 1))
-            .ok()
-            .map(|_| Place(Arc::clone(self)))
+    /// Takes a place.
+    pub fn enter(self: &Arc<Self>) -> Place {
+        self.count.fetch_add(1, Ordering::AcqRel);
+        Place(Arc::clone(self))
     }
 
     /// Waits until a place may be free.

@@ -94,7 +94,7 @@ async fn tls(
     let hello = hello.map_err(HandshakeError::Tls)?;
     // The ClientHello is read before the settings are chosen: remote admins (ALPN crs-admin/1)
     // will get raw-key settings here. Until then theirs is an unknown protocol, refused by alert.
-    let settings = terms.tls.for_peer(terms.local);
+    let settings = terms.tls.choose(&hello.client_hello(), terms.local);
     let stream = Box::pin(hello.into_stream(settings)).await.map_err(HandshakeError::Tls)?;
     let (_, connection) = stream.get_ref();
     let certificate = connection

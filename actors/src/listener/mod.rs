@@ -7,6 +7,8 @@ mod capacity;
 mod failures;
 mod handshake;
 mod socket;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod upgrade;
 mod verify;

@@ -99,6 +99,22 @@ impl AsyncWrite for Socket {
         Poll::Ready(Ok(written))
     }
 
+    /// Needed, not only faster: an alert behind other records leaves in one last write or not at
+    /// all.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs))?;
+        self.written = self.written.saturating_add(written as u64);
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.tcp).poll_flush(cx)
     }

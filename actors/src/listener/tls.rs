@@ -8,11 +8,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use crs_keys::pool_ca::NodeIdentity;
 use crs_types::Clock;
-use rustls::ServerConfig;
-use rustls::crypto::CryptoProvider;
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{NamedGroup, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::verify::{TestClients, UserVerifier};
@@ -26,11 +25,21 @@ pub struct NodeCertificate(ArcSwap<CertifiedKey>);
 #[error("TLS: {0}")]
 pub struct TlsError(#[from] rustls::Error);
 
-/// What clients may negotiate; one for addresses where test clients are welcome, one for others.
+/// What clients may negotiate, by address (test clients are welcome from some only) and by what
+/// they can do.
 #[derive(Clone)]
 pub struct TlsSettings {
-    everybody: Arc<ServerConfig>,
-    with_test_clients: Arc<ServerConfig>,
+    everybody: ByKeyExchange,
+    with_test_clients: ByKeyExchange,
+}
+
+/// rustls takes whatever key share came first. A client that can do the hybrid exchange but
+/// offers a classical share first is therefore given settings that know the hybrid only, and is
+/// asked for that share by a HelloRetryRequest.
+#[derive(Clone)]
+struct ByKeyExchange {
+    hybrid: Arc<ServerConfig>,
+    classical: Arc<ServerConfig>,
 }
 
 impl NodeCertificate {
@@ -76,15 +85,20 @@ impl TlsSettings {
         clock: Arc<dyn Clock>,
         test_clients: TestClients,
     ) -> Result<Self, TlsError> {
-        let provider = Arc::new(provider());
-        let config = |test_clients| -> Result<_, TlsError> {
-            let verifier = UserVerifier {
-                accounts: Arc::clone(&accounts),
-                clock: Arc::clone(&clock),
-                test_clients,
-                algorithms: provider.signature_verification_algorithms,
+        let config = |test_clients: Option<Arc<TestClients>>| -> Result<_, TlsError> {
+            let with = |group| {
+                let provider = provider(group);
+                let verifier = UserVerifier {
+                    accounts: Arc::clone(&accounts),
+                    clock: Arc::clone(&clock),
+                    test_clients: test_clients.clone(),
+                    algorithms: provider.signature_verification_algorithms,
+                };
+                server_config(provider, Arc::clone(&certificate), verifier)
             };
-            server_config(&provider, Arc::clone(&certificate), verifier)
+            let hybrid = with(aws_lc_rs::kx_group::X25519MLKEM768)?;
+            let classical = with(aws_lc_rs::kx_group::X25519)?;
+            Ok(ByKeyExchange { hybrid, classical })
         };
         let everybody = config(None)?;
         let with_test_clients = config(Some(Arc::new(test_clients)))?;
@@ -92,17 +106,20 @@ impl TlsSettings {
     }
 
     /// Settings for a connection; `local`: from loopback or a node of the pool.
-    pub(super) fn for_peer(&self, local: bool) -> Arc<ServerConfig> {
-        Arc::clone(if local { &self.with_test_clients } else { &self.everybody })
+    pub(super) fn choose(&self, hello: &ClientHello<'_>, local: bool) -> Arc<ServerConfig> {
+        let settings = if local { &self.with_test_clients } else { &self.everybody };
+        let groups = hello.named_groups().unwrap_or_default();
+        let hybrid = groups.contains(&NamedGroup::X25519MLKEM768);
+        Arc::clone(if hybrid { &settings.hybrid } else { &settings.classical })
     }
 }
 
 fn server_config(
-    provider: &Arc<CryptoProvider>,
+    provider: CryptoProvider,
     certificate: Arc<NodeCertificate>,
     verifier: UserVerifier,
 ) -> Result<Arc<ServerConfig>, TlsError> {
-    let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(Arc::new(verifier))
         .with_cert_resolver(certificate);
@@ -113,12 +130,9 @@ fn server_config(
     Ok(Arc::new(config))
 }
 
-/// The one provider, with the key exchanges in our order of preference.
-fn provider() -> CryptoProvider {
-    CryptoProvider {
-        kx_groups: vec![aws_lc_rs::kx_group::X25519MLKEM768, aws_lc_rs::kx_group::X25519],
-        ..aws_lc_rs::default_provider()
-    }
+/// The one provider, with one key exchange.
+fn provider(group: &'static dyn SupportedKxGroup) -> CryptoProvider {
+    CryptoProvider { kx_groups: vec![group], ..aws_lc_rs::default_provider() }
 }
 
 impl ResolvesServerCert for NodeCertificate {

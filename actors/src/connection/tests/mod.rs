@@ -1,0 +1,5 @@
+//! Connections over real TLS on loopback.
+
+mod attach;
+mod limits;
+mod ops;
