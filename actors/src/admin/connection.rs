@@ -6,6 +6,7 @@ use std::time::Duration;
 use crs_admin_api::protocol::{self, ReplyBody, ReplyFrame};
 use crs_admin_api::trace::{DroppedEvent, TraceItem};
 use crs_admin_api::{AdminError, Code, Impact, Reply, Request};
+use crs_ops::SystemEvent;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -142,6 +143,7 @@ impl<R: AsyncRead + Unpin + Send, W: AsyncWrite + Unpin + Send> Conversation<R, 
         let outcome = carried_out.unwrap_or_else(|_| Err(timed_out()));
         if let Some(what) = audited {
             audit::line(self.peer, &what, outcome.as_ref().map(|_| ()));
+            self.context.notify(SystemEvent::AuditAdmin);
         }
         match outcome {
             Ok(reply) => self.write_parts(frame.id, reply).await,

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use super::{AdminStore, HealthProbe, RelayView, SessionsView};
 use crate::accounts::AccountRegistry;
 use crate::context::NodeContext;
-use crate::trace::TraceHub;
+use crate::trace::{DebugEvent, TraceEvent, TraceHub, TraceSink};
 
 /// What an [`AdminContext`] is made of.
 pub struct AdminParts {
@@ -112,8 +112,15 @@ impl AdminContext {
         control.nodes.get(&id).map_or_else(|| format!("node {id}"), |node| node.name.to_string())
     }
 
-    /// Hands a system event to the hook.
+    /// Hands a system event to the hook, and to who traces events.
     pub(super) fn notify(&self, event: SystemEvent) {
+        if self.hub.enabled() {
+            self.hub.emit(TraceEvent::Event(DebugEvent {
+                time: self.now(),
+                module: "system",
+                information: format!("{} {}", event.unit(), event.event()),
+            }));
+        }
         if let Some(notifier) = &self.notifier {
             notifier.notify(event);
         }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crs_admin_api::command::{show_attach, show_version, trace};
+use crs_admin_api::command::{reload_account, show_attach, show_version, trace};
 use crs_admin_api::protocol::{LINE_MAX, ReplyBody, ReplyFrame, encode_request, parse_reply};
 use crs_admin_api::{Code, Reply, Request, TraceItem};
 use proptest::prelude::*;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
 
 use super::bed::{Bed, NOW};
-use crate::trace::{DebugEvent, RING, TraceEvent, TraceSink};
+use crate::trace::{DebugEvent, Filter, RING, TraceEvent, TraceSink, Traced};
 
 async fn reply(stream: &mut BufReader<DuplexStream>) -> ReplyFrame {
     let mut line = Vec::new();
@@ -110,6 +110,22 @@ async fn a_trace_streams_events_and_says_what_was_dropped() {
     drop(stream);
     served.await.unwrap();
     assert_eq!(bed.hub.listeners(), 0, "the place is given back");
+}
+
+#[tokio::test]
+async fn a_changing_command_is_a_system_event_that_a_trace_shows() {
+    let bed = Bed::new();
+    let listener = bed.hub.subscribe(Filter::Event).unwrap();
+    let (stream, _) = bed.converse();
+    let mut stream = BufReader::new(stream);
+    let reload = Request::ReloadAccount(reload_account::Request {});
+    for request in [Request::ShowVersion(show_version::Request {}), reload] {
+        stream.get_mut().write_all(&encode_request(1, &request).unwrap()).await.unwrap();
+        assert!(matches!(reply(&mut stream).await.body, ReplyBody::Done(_)));
+    }
+    let Some(Traced::Event(event)) = listener.try_next() else { panic!() };
+    assert!(event.to_item().line(false).ends_with(",audit admin"));
+    assert_eq!(listener.try_next(), None, "reading leaves no trace of that kind");
 }
 
 #[tokio::test(start_paused = true)]

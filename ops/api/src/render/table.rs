@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 use super::{Options, printable, text_of};
 use crate::view::{Body, Column, Section, View};
 
-/// Tables longer than this are printed without lines: a person scrolls through them, and laying
-/// out boxes takes longer than everything else together.
+/// Tables longer than this are printed without lines: nobody reads them box by box, and lines
+/// only get into what is searched and copied.
 const BOXED_ROWS_MAX: usize = 500;
 
 pub(super) fn render(view: &View, options: &Options) -> String {

@@ -1,8 +1,9 @@
-//! `complete`: live values for the word under the cursor. Silent whatever happens.
+//! `complete`: what may stand at the cursor, from the command tree and, for accounts and numbers,
+//! from the node. Silent whatever happens.
 
 use std::time::Duration;
 
-use clap::{Command, CommandFactory};
+use clap::{Arg, Command, CommandFactory};
 use crs_admin_api::command::complete::{Kind, Request as Ask};
 use crs_admin_api::{Exit, Reply, Request};
 use crs_types::AccountId;
@@ -11,87 +12,189 @@ use crate::args::{Cli, Global};
 use crate::client::Client;
 use crate::output;
 
-/// A shell waits no longer than this.
+/// A shell waits no longer than this for a node.
 const PATIENCE: Duration = Duration::from_millis(80);
 
 pub(crate) fn run(global: &Global, words: &[String]) -> Exit {
     let Some((prefix, before)) = words.split_last() else { return Exit::Ok };
-    let Some(kind) = wanted(before) else { return Exit::Ok };
-    let request = Request::Complete(Ask { kind, prefix: prefix.clone() });
-    let answer = Client::connect(&global.socket).and_then(|mut c| c.ask(&request, PATIENCE));
-    if let Ok(Reply::Complete(values)) = answer {
-        let lines: String = values.into_iter().map(|v| v.value + "\n").collect();
-        // A shell that no longer reads has its answer.
-        let _ = output::print(&lines);
-    }
+    let mut found = match wanted(before, prefix) {
+        Wanted::Words(words) => words,
+        Wanted::Live(kind) => live(global, kind, prefix),
+        Wanted::Nothing => Vec::new(),
+    };
+    found.retain(|word| word.starts_with(prefix.as_str()));
+    let lines: String = found.into_iter().map(|word| word + "\n").collect();
+    // A shell that no longer reads has its answer.
+    let _ = output::print(&lines);
     Exit::Ok
 }
 
-/// What stands at the next position, after the words before it.
-fn wanted(before: &[String]) -> Option<Kind> {
-    let mut command = Cli::command();
-    let mut path = Vec::new();
-    let mut values: Vec<&String> = Vec::new();
-    let mut words = before.iter();
-    while let Some(word) = words.next() {
-        if word.starts_with('-') {
-            if takes_value(&command, word) {
-                words.next();
-            }
-            continue;
-        }
-        match command.find_subcommand(word).cloned() {
-            Some(found) if values.is_empty() => {
-                path.push(word.as_str());
-                command = found;
-            }
-            Some(_) | None => values.push(word),
-        }
-    }
-    let position = command.get_positionals().nth(values.len())?;
-    match position.get_id().as_str() {
-        "account" => Some(Kind::Account),
-        "uri" => {
-            let account = AccountId::parse(values.first()?).ok()?;
-            Some(if path == ["blacklist", "remove"] {
-                Kind::Blacklisted(account)
-            } else {
-                Kind::Uri(account)
-            })
-        }
-        _ => None,
+/// What may stand at the cursor.
+#[derive(Debug, PartialEq, Eq)]
+enum Wanted {
+    /// One of these words.
+    Words(Vec<String>),
+    /// Something that the node knows.
+    Live(Kind),
+    /// Anything: a path, a secret, a time.
+    Nothing,
+}
+
+fn live(global: &Global, kind: Kind, prefix: &str) -> Vec<String> {
+    let request = Request::Complete(Ask { kind, prefix: prefix.to_owned() });
+    let answer = Client::connect(&global.socket).and_then(|mut c| c.ask(&request, PATIENCE));
+    match answer {
+        Ok(Reply::Complete(values)) => values.into_iter().map(|value| value.value).collect(),
+        Ok(_) | Err(_) => Vec::new(),
     }
 }
 
-fn takes_value(command: &Command, word: &str) -> bool {
-    let root = Cli::command();
-    let options = command.get_opts().chain(root.get_opts());
-    let mut named = options.filter(|option| {
-        option.get_long().is_some_and(|long| word == format!("--{long}"))
-            || option.get_short().is_some_and(|short| word == format!("-{short}"))
-    });
-    named.next().is_some()
+/// Walks the command tree along the words before the cursor.
+fn wanted(before: &[String], prefix: &str) -> Wanted {
+    let mut place = Place::new();
+    for word in before {
+        place.step(word);
+    }
+    place.wanted(prefix)
+}
+
+/// Where in the command tree the cursor is.
+struct Place {
+    command: Command,
+    /// Options that hold here and below.
+    globals: Vec<Arg>,
+    path: Vec<String>,
+    values: Vec<String>,
+    /// The option whose value comes next.
+    open: Option<Arg>,
+}
+
+impl Place {
+    fn new() -> Self {
+        let command = Cli::command();
+        let globals = globals_of(&command);
+        Self { command, globals, path: Vec::new(), values: Vec::new(), open: None }
+    }
+
+    fn step(&mut self, word: &str) {
+        if self.open.take().is_some() {
+            return;
+        }
+        if word.starts_with('-') {
+            self.open = self.option(word).filter(|arg| arg.get_action().takes_values());
+            return;
+        }
+        match self.command.find_subcommand(word).cloned() {
+            Some(found) if self.values.is_empty() => {
+                self.path.push(word.to_owned());
+                self.command = found;
+                self.globals.extend(globals_of(&self.command));
+            }
+            Some(_) | None => self.values.push(word.to_owned()),
+        }
+    }
+
+    fn wanted(&self, prefix: &str) -> Wanted {
+        if let Some(option) = &self.open {
+            return choices(option);
+        }
+        if prefix.starts_with('-') {
+            let longs = self.options().filter_map(|arg| arg.get_long()).map(|l| format!("--{l}"));
+            return Wanted::Words(longs.chain(["--help".to_owned()]).collect());
+        }
+        if self.command.has_subcommands() {
+            let shown = self.command.get_subcommands().filter(|command| !command.is_hide_set());
+            return Wanted::Words(shown.map(|command| command.get_name().to_owned()).collect());
+        }
+        match self.command.get_positionals().nth(self.values.len()) {
+            Some(position) => self.value(position),
+            None => Wanted::Nothing,
+        }
+    }
+
+    fn value(&self, position: &Arg) -> Wanted {
+        match position.get_id().as_str() {
+            "account" => Wanted::Live(Kind::Account),
+            "uri" => match self.values.first().map(|id| AccountId::parse(id)) {
+                Some(Ok(account)) if self.path == ["blacklist", "remove"] => {
+                    Wanted::Live(Kind::Blacklisted(account))
+                }
+                Some(Ok(account)) => Wanted::Live(Kind::Uri(account)),
+                Some(Err(_)) | None => Wanted::Nothing,
+            },
+            _ => choices(position),
+        }
+    }
+
+    fn options(&self) -> impl Iterator<Item = &Arg> {
+        let own = self.command.get_opts().filter(|arg| !arg.is_global_set());
+        let flags = self.command.get_arguments().filter(|arg| !arg.get_action().takes_values());
+        own.chain(flags.filter(|arg| !arg.is_global_set())).chain(&self.globals)
+    }
+
+    fn option(&self, word: &str) -> Option<Arg> {
+        let named = |arg: &&Arg| {
+            arg.get_long().is_some_and(|long| word == format!("--{long}"))
+                || arg.get_short().is_some_and(|short| word == format!("-{short}"))
+        };
+        self.options().find(named).cloned()
+    }
+}
+
+fn globals_of(command: &Command) -> Vec<Arg> {
+    command.get_arguments().filter(|arg| arg.is_global_set()).cloned().collect()
+}
+
+fn choices(arg: &Arg) -> Wanted {
+    let values: Vec<String> =
+        arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
+    if values.is_empty() { Wanted::Nothing } else { Wanted::Words(values) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn at(line: &str) -> Option<Kind> {
-        wanted(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    fn at(line: &str, prefix: &str) -> Wanted {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        wanted(&words, prefix)
+    }
+
+    fn words(line: &str, prefix: &str) -> Vec<String> {
+        match at(line, prefix) {
+            Wanted::Words(words) => words,
+            Wanted::Live(_) | Wanted::Nothing => Vec::new(),
+        }
     }
 
     #[test]
     fn accounts_and_numbers_are_wanted_where_they_belong() {
         let police = AccountId::parse("police").unwrap();
-        assert_eq!(at("show blacklist"), Some(Kind::Account));
-        assert_eq!(at("--socket /tmp/x show blacklist"), Some(Kind::Account));
-        assert_eq!(at("blacklist add police"), Some(Kind::Uri(police.clone())));
-        assert_eq!(at("blacklist remove police"), Some(Kind::Blacklisted(police.clone())));
-        assert_eq!(at("trace client police"), Some(Kind::Uri(police)));
-        assert_eq!(at("show"), None);
-        assert_eq!(at("create account"), None);
-        assert_eq!(at("show blacklist police"), None);
-        assert_eq!(at("blacklist add a/b"), None);
+        let account = Wanted::Live(Kind::Account);
+        let uri = Wanted::Live(Kind::Uri(police.clone()));
+        assert_eq!(at("show blacklist", "po"), account);
+        assert_eq!(at("--socket /tmp/x show blacklist", ""), account);
+        assert_eq!(at("blacklist add police", ""), uri);
+        assert_eq!(at("blacklist remove police", ""), Wanted::Live(Kind::Blacklisted(police)));
+        assert_eq!(at("trace client police", "+46"), uri);
+        for line in ["create account", "show blacklist police", "blacklist add a/b", "apply"] {
+            assert_eq!(at(line, ""), Wanted::Nothing, "{line}");
+        }
+    }
+
+    #[test]
+    fn words_come_from_the_command_tree() {
+        assert!(words("", "").contains(&"health-check".to_owned()));
+        assert!(!words("", "").contains(&"complete".to_owned()));
+        assert!(words("show", "").contains(&"relays".to_owned()));
+        assert_eq!(words("show attach --output", ""), ["table", "json", "tsv"]);
+        assert_eq!(words("show attach -o", ""), ["table", "json", "tsv"]);
+        let flags = words("health-check account police", "--");
+        for flag in ["--local-only", "--output-format", "--socket", "--verbose", "--help"] {
+            assert!(flags.contains(&flag.to_owned()), "{flag} in {flags:?}");
+        }
+        assert!(words("list account", "--").contains(&"--reveal".to_owned()));
+        assert!(words("completion", "").contains(&"bash".to_owned()));
+        assert_eq!(at("trace session --for", ""), Wanted::Nothing);
     }
 }

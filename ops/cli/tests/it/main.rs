@@ -1,6 +1,8 @@
 //! Runs the real program against a node that is a thread of this test.
 
 #[cfg(test)]
+mod completion;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod fake;
