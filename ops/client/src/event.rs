@@ -29,7 +29,8 @@ pub enum Event {
         /// The server's sentence.
         text: String,
     },
-    /// The registration ended.
+    /// The registration ended. After `replaced`, `blacklisted` and `account-deleted` the client
+    /// does not connect again by itself.
     Unregistered {
         /// Why.
         reason: UnregisteredReason,

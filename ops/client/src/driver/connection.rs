@@ -273,19 +273,20 @@ impl Driver {
 
     fn unregistered(&mut self, reason: UnregisteredReason) {
         self.tell(Event::Unregistered { reason });
-        let pause = match reason {
+        let word = serde_json::to_value(reason).unwrap_or_default();
+        self.lost(&format!("unregistered: {}", word.as_str().unwrap_or("")));
+        match reason {
+            // Coming back by itself would only push the other device out, or be denied again.
             UnregisteredReason::Replaced
             | UnregisteredReason::Blacklisted
-            | UnregisteredReason::AccountDeleted => Some(DENIED_PAUSE),
+            | UnregisteredReason::AccountDeleted => self.connect_at = None,
             UnregisteredReason::Client
             | UnregisteredReason::Purged
             | UnregisteredReason::KeepaliveTimeout
             | UnregisteredReason::UpdateRequired
             | UnregisteredReason::NodeDrain
-            | UnregisteredReason::Error => None,
-        };
-        let word = serde_json::to_value(reason).unwrap_or_default();
-        self.lost_with(&format!("unregistered: {}", word.as_str().unwrap_or("")), pause);
+            | UnregisteredReason::Error => {}
+        }
     }
 
     /// Writes everything that waits.
