@@ -57,6 +57,28 @@ pub(super) fn get(disk: &dyn Disk, hash: BlobHash) -> Result<Vec<u8>, ReadError>
     }
 }
 
+/// Pieces of a blob (offset, length), without reading the rest. Unlike [`get`] this does not check
+/// the content: what is served in pieces is signed by its maker.
+pub(super) fn pieces(
+    disk: &dyn Disk,
+    hash: BlobHash,
+    pieces: &[(u64, usize)],
+) -> Result<Vec<Vec<u8>>, ReadError> {
+    let path = path(hash);
+    let read = || {
+        let file = disk.open(&path, false)?;
+        let piece = |(offset, length): &(u64, usize)| {
+            let mut out = vec![0; *length];
+            file.read_at(*offset, &mut out).map(|()| out)
+        };
+        pieces.iter().map(piece).collect::<io::Result<_>>()
+    };
+    read().map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => ReadError::NoBlob(hash),
+        _ => ReadError::Unavailable(format!("{}: {e}", path.display())),
+    })
+}
+
 /// Removes every file that is not the blob of a name in `keep`.
 pub(super) fn retain(disk: &dyn Disk, keep: &BTreeSet<BlobHash>) -> io::Result<u64> {
     let keep: BTreeSet<String> = keep.iter().map(BlobHash::to_string).collect();

@@ -372,6 +372,17 @@ impl Store {
         got.unwrap_or(Err(ReadError::Stopped))
     }
 
+    /// Pieces of a blob, given as (offset, length), without reading the rest of it.
+    pub async fn read_blob(
+        &self,
+        hash: BlobHash,
+        pieces: Vec<(u64, usize)>,
+    ) -> Result<Vec<Vec<u8>>, ReadError> {
+        let disk = Arc::clone(&self.inner.disk);
+        let read = move || blob::pieces(&*disk, hash, &pieces);
+        tokio::task::spawn_blocking(read).await.unwrap_or(Err(ReadError::Stopped))
+    }
+
     /// Figures for `show system`, `doctor` and metrics.
     pub fn status(&self) -> StoreStatus {
         status::of(&self.inner)

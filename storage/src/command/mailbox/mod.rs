@@ -10,6 +10,8 @@ mod notes;
 mod post;
 mod receipts;
 pub mod rows;
+#[cfg(test)]
+mod tests;
 
 pub use ack::{ACK_MAX, Ack};
 pub use drop_account::DropAccount;
