@@ -17,6 +17,7 @@ pub mod relay;
 pub mod services;
 pub mod session;
 pub mod settings;
+pub mod store;
 pub mod supervisor;
 pub mod trace;
 
