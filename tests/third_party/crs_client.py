@@ -1,252 +1,166 @@
-"""A client of `crs.v1`, written from docs/protocol.md alone.
+"""A client of crs.v1 written from docs/protocol.md alone: ssl, websockets and the standard library.
 
-Needs Python 3.11 and `websockets`; nothing here knows the server's code. Blocking calls, one connection a
-`Client`, one UDP socket a `Leg`. Bodies, offers and answers are opaque bytes here; crs_e2e.py gives them content.
+Bodies, offers and answers are opaque to the server, so this client sends plain bytes in them; the
+end-to-end formats (docs/protocol-e2e.md) are the matter of other tests.
 """
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import json
 import os
-import secrets
+import random
 import socket
 import ssl
 import struct
 import time
 import uuid
 import zlib
+from dataclasses import dataclass, field
 
-from websockets.sync.client import connect
+import websockets
 
-PATH = "/crs/v1"
-SUBPROTOCOL = "crs.v1"
-FRAME_LIMIT = 98_304
-TIMEOUT = 30.0
-
-
-class RequestError(Exception):
-    """A reply with `ok: false` (protocol.md, section 10)."""
-
-    def __init__(self, error):
-        super().__init__(json.dumps(error))
-        self.code = error["code"]
-        self.reason = error.get("reason")
-        self.retry_ms = error.get("retry_ms")
-        self.text = error["text"]
+COOKIE = b"\x21\x12\xa4\x42"
+BINDING_REQUEST, BINDING_SUCCESS = 0x0001, 0x0101
+USERNAME, XOR_MAPPED_ADDRESS, INTEGRITY_SHA1, INTEGRITY_SHA256, FINGERPRINT = (
+    0x0006, 0x0020, 0x0008, 0x001C, 0x8028)
 
 
-def uuid7(at_ms=None):
-    """A UUID of version 7 (RFC 9562 section 5.7), in the hyphenated form."""
-    millis = time.time_ns() // 1_000_000 if at_ms is None else at_ms
-    value = (millis << 80) | secrets.randbits(80)
-    value = value & ~(0xF << 76) | 0x7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
+class ProtocolError(Exception):
+    """The server answered with an error; `code` is from the closed list of section 10."""
+
+    def __init__(self, err):
+        super().__init__(f"{err['code']}: {err.get('text', '')}")
+        self.code, self.reason, self.err = err["code"], err.get("reason"), err
+
+
+def uuid7():
+    """RFC 9562 section 5.7."""
+    value = int(time.time() * 1000) << 80 | int.from_bytes(os.urandom(10), "big")
+    value = value & ~(0xF << 76) | 7 << 76
+    value = value & ~(0x3 << 62) | 2 << 62
     return str(uuid.UUID(int=value))
 
 
-def b64(data):
-    """Binary values are base64 with padding."""
-    return base64.b64encode(data).decode()
-
-
-def tls_context(ca=None, certificate=None, key=None):
-    """TLS 1.3, the server verified against the pool CA, the client's certificate presented."""
+def tls_context(ca, cert=None, key=None):
+    """TLS 1.3 with the client's certificate; the server is verified against the pool's CA."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_verify_locations(cafile=ca)
-    if certificate is not None:
-        context.load_cert_chain(certificate, key)
+    context.load_verify_locations(ca)
+    if cert:
+        context.load_cert_chain(cert, key)
     return context
 
 
 class Client:
-    """One connection: requests with replies, and the events that come between them."""
+    """One connection. `async with Client(...) as c:` connects and reads `welcome`."""
 
-    def __init__(self, host, port, context, *, hostname=None, timeout=TIMEOUT, path=PATH, subprotocol=SUBPROTOCOL):
-        self.timeout = timeout
-        self.socket = connect(
-            f"wss://{host}:{port}{path}",
-            ssl=context,
-            server_hostname=hostname or host,
-            subprotocols=[subprotocol],
-            compression=None,
-            open_timeout=timeout,
-            ping_interval=None,
-            max_size=4 * FRAME_LIMIT,
-        )
-        self.next_id = 0
-        self.next_seq = 1
-        self.replies = {}
-        self.events = []
-        # The handshake alone proves nothing: the server's refusal of a certificate comes after it.
-        self.welcome = self.event("welcome")
-        if self.welcome["protocol"] != SUBPROTOCOL:
-            raise ValueError(f"the server speaks {self.welcome['protocol']}")
+    def __init__(self, server, context):
+        self.host, port = server.rsplit(":", 1)
+        self.port, self.context = int(port), context
+        self.next_id, self.waiting, self.last_seq = 0, {}, 0
+        self.events = asyncio.Queue(1000)
+        self.welcome = self.socket = self.reader = None
 
-    # -- frames -------------------------------------------------------------------------------------
-
-    def send(self, op, **fields):
-        """Sends a request and returns its id; `reply` waits for the answer."""
-        self.next_id += 1
-        present = {name: value for name, value in fields.items() if value is not None}
-        self.socket.send(json.dumps({"id": self.next_id, "op": op, **present}))
-        return self.next_id
-
-    def reply(self, number, timeout=None):
-        """The reply to a request; replies may come in any order."""
-        self._read_until(lambda: number in self.replies, timeout)
-        reply = self.replies.pop(number)
-        if not reply["ok"]:
-            raise RequestError(reply["err"])
-        return reply
-
-    def request(self, op, **fields):
-        """Sends a request and waits for its reply."""
-        return self.reply(self.send(op, **fields))
-
-    def event(self, name, timeout=None, **match):
-        """The oldest event of that name whose fields are as in `match`; others stay."""
-
-        def index():
-            for at, event in enumerate(self.events):
-                if event["ev"] == name and all(event.get(k) == v for k, v in match.items()):
-                    return at
-            return None
-
-        self._read_until(lambda: index() is not None, timeout)
-        return self.events.pop(index())
-
-    def _read_until(self, done, timeout):
-        deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
-        while not done():
-            self.take(self.socket.recv(timeout=max(0.0, deadline - time.monotonic())))
-
-    def take(self, text):
-        """Sorts one frame of the server."""
-        frame = json.loads(text)
-        if "ev" in frame:
-            if frame["seq"] != self.next_seq:
-                raise ValueError(f"event {frame['seq']} came, {self.next_seq} was next")
-            self.next_seq += 1
-            self.events.append(frame)
-        elif "re" in frame:
-            if frame["re"] in self.replies:
-                raise ValueError(f"a second reply to {frame['re']}")
-            self.replies[frame["re"]] = frame
-        else:
-            raise ValueError(f"neither reply nor event: {text[:200]}")
-
-    def close(self):
-        """Ends the connection."""
-        self.socket.close()
-
-    def __enter__(self):
+    async def __aenter__(self):
+        self.socket = await websockets.connect(
+            f"wss://{self.host}:{self.port}/crs/v1", ssl=self.context, subprotocols=["crs.v1"],
+            compression=None, max_size=200_000, open_timeout=10, proxy=None)
+        assert self.socket.subprotocol == "crs.v1"
+        first = json.loads(await asyncio.wait_for(self.socket.recv(), 10))
+        assert first["ev"] == "welcome" and first["seq"] == 1, first
+        self.welcome, self.last_seq = first, 1
+        self.reader = asyncio.create_task(self._read())
         return self
 
-    def __exit__(self, *_):
-        self.close()
+    async def __aexit__(self, *_):
+        if self.reader:
+            self.reader.cancel()
+        await self.socket.close()
 
-    # -- life cycle, users and keys -----------------------------------------------------------------
+    async def _read(self):
+        try:
+            async for text in self.socket:
+                frame = json.loads(text)
+                if "ev" in frame:
+                    assert frame["seq"] == self.last_seq + 1, frame
+                    self.last_seq = frame["seq"]
+                    await self.events.put(frame)
+                else:
+                    reply = self.waiting.pop(frame["re"], None)
+                    if reply and not reply.done():
+                        reply.set_result(frame)
+        except websockets.ConnectionClosed:
+            pass
+        finally:
+            for reply in self.waiting.values():
+                if not reply.done():
+                    reply.set_exception(ConnectionError("the connection ended"))
 
-    def attach(self, device, role="primary", resume=None, client_info=None):
-        """Registers the certificate's user here."""
-        return self.request("attach", role=role, device=device, resume=resume, client_info=client_info)
+    async def request(self, op, **fields):
+        self.next_id += 1
+        reply = asyncio.get_running_loop().create_future()
+        self.waiting[self.next_id] = reply
+        await self.socket.send(json.dumps({"id": self.next_id, "op": op, **fields}))
+        frame = await asyncio.wait_for(reply, 30)
+        if not frame["ok"]:
+            raise ProtocolError(frame["err"])
+        return frame
 
-    def lookup(self, uri):
-        """A user's keys."""
-        return self.request("lookup", uri=uri)
+    async def event(self, name, within=15, **match):
+        """The next event of this name whose fields are as given; others are skipped."""
+        async def wait():
+            while True:
+                frame = await self.events.get()
+                if frame["ev"] == name and all(frame.get(k) == v for k, v in match.items()):
+                    return frame
+        return await asyncio.wait_for(wait(), within)
 
-    def update_get(self, period):
-        """The key package of a month: the reply with `package` decoded."""
-        reply = self.request("upd.get", period=period)
-        reply["package"] = base64.b64decode(reply["package"], validate=True)
-        return reply
+    async def attach(self, role="primary", device="python-1", **fields):
+        return await self.request("attach", role=role, device=device, **fields)
 
-    def update_confirm(self, period, serial):
-        """The package is on our disk."""
-        return self.request("upd.confirm", period=period, serial=serial)
+    async def post(self, to, body, mid=None):
+        encoded = base64.b64encode(body).decode()
+        return await self.request("msg.post", mid=mid or uuid7(), to=to, body=encoded)
 
-    # -- messages -----------------------------------------------------------------------------------
+    async def fetch_all(self):
+        """Everything in the mailbox; nothing is deleted before `ack`."""
+        items, after = [], 0
+        while True:
+            page = await self.request("msg.fetch", after=after)
+            items += page["items"]
+            if not page["more"]:
+                return items
+            after = page["items"][-1]["n"]
 
-    def post(self, to, body, mid=None, expires_ms=None):
-        """Posts; the reply means durable. Returns the reply."""
-        return self.request("msg.post", mid=mid or uuid7(), to=to, body=b64(body), expires_ms=expires_ms)
+    async def ack(self, numbers):
+        return await self.request("msg.ack", n=list(numbers))
 
-    def fetch(self, after=0, max_bytes=None):
-        """One page: (items, more). Bodies are decoded."""
-        reply = self.request("msg.fetch", after=after, max_bytes=max_bytes)
-        for item in reply["items"]:
-            if "body" in item:
-                item["body"] = base64.b64decode(item["body"], validate=True)
-        return reply["items"], reply["more"]
-
-    def fetch_all(self):
-        """Every waiting item, oldest first."""
-        items, after, more = [], 0, True
-        while more:
-            page, more = self.fetch(after)
-            items += page
-            after = page[-1]["n"] if page else after
-        return items
-
-    def ack(self, *numbers):
-        """The items are safe with us. Returns how many were removed."""
-        return self.request("msg.ack", n=list(numbers))["removed"]
-
-    # -- calls --------------------------------------------------------------------------------------
-
-    def invite(self, to, offer, session=None, media=None):
-        """Calls; returns the CallState."""
-        return self.request("call.invite", session=session or uuid7(), to=to, offer=b64(offer), media=media)
-
-    def ringing(self, session):
-        """This device rings."""
-        return self.request("call.ringing", session=session)
-
-    def answer(self, session, answer):
-        """Takes the call."""
-        return self.request("call.answer", session=session, answer=b64(answer))
-
-    def hangup(self, session, reason=None, detail=None):
-        """Ends, declines or cancels."""
-        return self.request("call.hangup", session=session, reason=reason, detail=detail)
-
-    def call_state(self, session, state, timeout=None):
-        """Waits for the event that a call has reached a state."""
-        return self.event("call.state", timeout, session=session, state=state)
-
-    def leg(self, session):
-        """Our leg of the call, not yet bound."""
-        return Leg(self.request("relay.alloc", session=session))
+    async def leg(self, session):
+        return Leg(await self.request("relay.alloc", session=session))
 
 
-# -- media ------------------------------------------------------------------------------------------
+# ---- STUN (section 7, RFC 8489) ----
 
-COOKIE = b"\x21\x12\xa4\x42"
-REQUEST, SUCCESS = 0x0001, 0x0101
-USERNAME, INTEGRITY, INTEGRITY_SHA256, XOR_MAPPED, FINGERPRINT = 0x06, 0x08, 0x1C, 0x20, 0x8028
-DIGESTS = {INTEGRITY: ("sha1", 20), INTEGRITY_SHA256: ("sha256", 32)}
+def attribute(kind, value):
+    return struct.pack("!HH", kind, len(value)) + value + bytes(-len(value) % 4)
 
 
-def stun(kind, tid, attributes, key, integrity=INTEGRITY_SHA256, fingerprint=True):
-    """A STUN message (RFC 8489) with an integrity attribute and FINGERPRINT."""
-    body = b"".join(struct.pack("!HH", t, len(v)) + v + bytes(-len(v) % 4) for t, v in attributes)
+def stun(kind, tid, attributes, key, sha1=False):
+    """A message with integrity and fingerprint."""
+    body = b"".join(attribute(t, v) for t, v in attributes)
 
     def head(more):
         return struct.pack("!HH", kind, len(body) + more) + COOKIE + tid
 
-    if integrity is not None:
-        digest, size = DIGESTS[integrity]
-        mac = hmac.digest(key, head(4 + size) + body, digest)
-        body += struct.pack("!HH", integrity, size) + mac
-    if fingerprint:
-        body += struct.pack("!HHI", FINGERPRINT, 4, zlib.crc32(head(8) + body) ^ 0x5354554E)
-    return head(0) + body
+    name, digest, size = (INTEGRITY_SHA1, "sha1", 20) if sha1 else (INTEGRITY_SHA256, "sha256", 32)
+    body += attribute(name, hmac.digest(key, head(size + 4) + body, digest))
+    crc = zlib.crc32(head(8) + body) ^ 0x5354554E
+    return head(8) + body + struct.pack("!HHI", FINGERPRINT, 4, crc)
 
 
 def stun_attributes(packet):
-    """(type, value, offset) of each attribute."""
     at = 20
     while at + 4 <= len(packet):
         kind, length = struct.unpack_from("!HH", packet, at)
@@ -254,139 +168,106 @@ def stun_attributes(packet):
         at += 4 + length + -length % 4
 
 
-def stun_integrity(packet, key):
-    """The integrity attribute that holds for this packet, or None."""
-    found = {kind: (value, at) for kind, value, at in stun_attributes(packet) if kind in DIGESTS}
-    for kind in (INTEGRITY_SHA256, INTEGRITY):
-        if kind in found:
-            (value, at), (digest, size) = found[kind], DIGESTS[kind]
-            signed = packet[:2] + struct.pack("!H", at - 20 + 4 + size) + packet[4:at]
-            return kind if hmac.compare_digest(hmac.digest(key, signed, digest), value) else None
+def integrity_of(packet, key):
+    """"sha1", "sha256" or None when it is not authentic."""
+    for kind, value, at in stun_attributes(packet):
+        for name, digest, size in ((INTEGRITY_SHA256, "sha256", 32), (INTEGRITY_SHA1, "sha1", 20)):
+            if kind == name:
+                signed = packet[:2] + struct.pack("!H", at - 20 + 4 + size) + packet[4:at]
+                good = hmac.compare_digest(hmac.digest(key, signed, digest), value)
+                return digest if good else None
     return None
 
 
 def xor_address(ip, port, tid):
-    """The value of XOR-MAPPED-ADDRESS; its own inverse on the address part. IPv4."""
+    """XOR-MAPPED-ADDRESS for IPv4, its own inverse on the port and address bytes."""
+    pad = COOKIE + tid
     raw = struct.pack("!H", port) + socket.inet_aton(ip)
-    mask = COOKIE[:2] + COOKIE
-    return b"\0\1" + bytes(a ^ b for a, b in zip(raw, mask))
+    return b"\0\1" + bytes(a ^ b for a, b in zip(raw, pad[:2] + pad[:4]))
 
 
-def xor_mapped(packet):
-    """(ip, port) in XOR-MAPPED-ADDRESS, or None. IPv4."""
-    for kind, value, _ in stun_attributes(packet):
-        if kind == XOR_MAPPED and value[1] == 1:
-            raw = bytes(a ^ b for a, b in zip(value[2:8], COOKIE[:2] + COOKIE))
-            return socket.inet_ntoa(raw[2:]), struct.unpack("!H", raw[:2])[0]
-    return None
+@dataclass
+class Heard:
+    """What arrived on a leg."""
+    payloads: dict = field(default_factory=dict)
+    duplicates: int = 0
+
+    @property
+    def lost(self):
+        """By sequence gaps between the first and the last."""
+        if not self.payloads:
+            return 0
+        return max(self.payloads) - min(self.payloads) + 1 - len(self.payloads)
 
 
-def address_of(text):
-    """`192.0.2.1:146` as (ip, port)."""
-    ip, port = text.rsplit(":", 1)
-    return ip.strip("[]"), int(port)
+class Leg(asyncio.DatagramProtocol):
+    """A relay leg on one UDP socket: binds it, answers checks, sends and receives RTP."""
 
+    def __init__(self, allocated, sha1=False):
+        addr = next(a["addr"] for a in allocated["addresses"] if a["transport"] == "udp")
+        host, port = addr.rsplit(":", 1)
+        self.relay = (host.strip("[]"), int(port))
+        self.ufrag = allocated["ufrag"].encode()
+        self.key = allocated["password"].encode()
+        self.id, self.sha1, self.heard, self.checks = allocated["leg"], sha1, Heard(), 0
+        self.bound = asyncio.get_running_loop().create_future()
+        self.tid, self.transport = os.urandom(12), None
 
-class Leg:
-    """Our side of a call's media: one UDP socket for STUN and RTP."""
+    async def bind(self, within=10):
+        loop = asyncio.get_running_loop()
+        self.transport, _ = await loop.create_datagram_endpoint(
+            lambda: self, local_addr=("0.0.0.0", 0))
+        request = stun(BINDING_REQUEST, self.tid, [(USERNAME, self.ufrag)], self.key, self.sha1)
+        pause, end = 0.5, time.monotonic() + within
+        while not self.bound.done() and time.monotonic() < end:
+            self.transport.sendto(request, self.relay)
+            await asyncio.wait([self.bound], timeout=pause)
+            pause *= 2
+        assert self.bound.done(), "the relay did not answer"
+        return self.bound.result()
 
-    def __init__(self, allocation, integrity=INTEGRITY_SHA256):
-        self.allocation = allocation
-        self.integrity = integrity
-        self.ufrag = allocation["ufrag"]
-        self.key = allocation["password"].encode()
-        self.relay = next(address_of(a["addr"]) for a in allocation["addresses"] if a["transport"] == "udp")
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind(("127.0.0.1" if self.relay[0].startswith("127.") else "0.0.0.0", 0))
-        self.media = []
-        self.checks = 0
-        self.sent_bytes = 0
-        self.received_bytes = 0
+    def datagram_received(self, data, addr):
+        if addr != self.relay or not data:
+            return
+        if data[0] < 4:
+            self._stun(data)
+        elif 128 <= data[0] < 192 and len(data) >= 12:
+            sequence = struct.unpack_from("!H", data, 2)[0]
+            if sequence in self.heard.payloads:
+                self.heard.duplicates += 1
+            self.heard.payloads[sequence] = data[12:]
 
-    def bind(self, timeout=TIMEOUT):
-        """Proves our address; returns it as the relay sees it."""
-        tid = os.urandom(12)
-        request = stun(REQUEST, tid, [(USERNAME, self.ufrag.encode())], self.key, self.integrity)
-        deadline, wait = time.monotonic() + timeout, 0.5
-        while time.monotonic() < deadline:
-            self.send(request)
-            again = time.monotonic() + wait
-            while (left := again - time.monotonic()) > 0:
-                packet = self.raw(left)
-                if packet is None:
-                    break
-                if self.is_stun(packet, SUCCESS) and packet[8:20] == tid:
-                    if stun_integrity(packet, self.key):
-                        return xor_mapped(packet)
-                else:
-                    self.handle(packet)
-            wait *= 2
-        raise TimeoutError("the relay did not confirm our address")
+    def _stun(self, packet):
+        kind, tid = struct.unpack_from("!H", packet)[0], packet[8:20]
+        integrity = integrity_of(packet, self.key)
+        if integrity is None:
+            return
+        names = {k: v for k, v, _ in stun_attributes(packet)}
+        if kind == BINDING_REQUEST and names.get(USERNAME) == self.ufrag:
+            self.checks += 1
+            answer = [(XOR_MAPPED_ADDRESS, xor_address(*self.relay, tid))]
+            reply = stun(BINDING_SUCCESS, tid, answer, self.key, integrity == "sha1")
+            self.transport.sendto(reply, self.relay)
+        elif kind == BINDING_SUCCESS and tid == self.tid and not self.bound.done():
+            self.bound.set_result(names[XOR_MAPPED_ADDRESS])
 
-    def send(self, packet):
-        """Sends a datagram to the relay."""
-        self.sent_bytes += len(packet)
-        self.udp.sendto(packet, self.relay)
-
-    def raw(self, timeout):
-        """One datagram from the relay, or None."""
-        deadline = time.monotonic() + timeout
-        while (left := deadline - time.monotonic()) > 0:
-            self.udp.settimeout(left)
-            try:
-                packet, sender = self.udp.recvfrom(2048)
-            except TimeoutError:
-                return None
-            if sender == self.relay:
-                self.received_bytes += len(packet)
-                return packet
-        return None
-
-    def receive(self, timeout=TIMEOUT):
-        """The next media packet, checks answered meanwhile; None when none comes in time."""
-        deadline = time.monotonic() + timeout
-        while not self.media:
-            left = deadline - time.monotonic()
-            packet = self.raw(left) if left > 0 else None
-            if packet is None:
-                return None
-            self.handle(packet)
-        return self.media.pop(0)
-
-    def handle(self, packet):
-        """Answers the relay's check, keeps media, drops the rest."""
-        if self.is_stun(packet, REQUEST):
-            kind = stun_integrity(packet, self.key)
-            if kind is not None:
-                self.checks += 1
-                tid = packet[8:20]
-                printed = any(t == FINGERPRINT for t, _, _ in stun_attributes(packet))
-                mapped = [(XOR_MAPPED, xor_address(*self.relay, tid))]
-                self.send(stun(SUCCESS, tid, mapped, self.key, kind, printed))
-        elif packet and 128 <= packet[0] <= 191:
-            self.media.append(packet)
-
-    @staticmethod
-    def is_stun(packet, kind):
-        """A STUN message of this type."""
-        return len(packet) >= 20 and packet[:2] == struct.pack("!H", kind) and packet[4:8] == COOKIE
+    async def send_rtp(self, payloads, every=0.02, payload_type=0):
+        """Sends one packet for each payload, at the packet time."""
+        sequence, timestamp = random.randrange(0x4000), random.randrange(2**32)
+        ssrc = random.randrange(2**32)
+        start = time.monotonic()
+        for n, payload in enumerate(payloads):
+            header = struct.pack(
+                "!BBHII", 0x80, payload_type, sequence + n & 0xFFFF,
+                timestamp + 160 * n & 0xFFFFFFFF, ssrc)
+            self.transport.sendto(header + payload, self.relay)
+            await asyncio.sleep(max(0, start + every * (n + 1) - time.monotonic()))
 
     def close(self):
-        """Gives the socket back."""
-        self.udp.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
+        if self.transport:
+            self.transport.close()
 
 
-def rtp(payload, seq, timestamp, ssrc, pt=0, marker=False):
-    """A bare RTP packet (RFC 3550 section 5.1)."""
-    return struct.pack("!BBHII", 0x80, marker << 7 | pt, seq & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc) + payload
-
-
-def digest(data):
-    """SHA-256, for comparing what was sent with what arrived."""
-    return hashlib.sha256(data).hexdigest()
+def digest(payloads):
+    """One number for a list of payloads."""
+    return hashlib.sha256(b"".join(payloads)).hexdigest()
