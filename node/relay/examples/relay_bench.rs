@@ -1,4 +1,4 @@
-//! The data plane alone, as `crs-node relay-bench` runs it: `relay_bench <calls> <cpu> [offload]`.
+//! The data plane alone, as `crs-node relay-bench` runs it: `relay_bench <calls> <cpu> [<batch>] [offload]`.
 
 use std::io::{stdin, stdout};
 
@@ -11,6 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         address: "127.0.0.1:0".parse()?,
         calls: number(0)?.unwrap_or(32),
         cpu: number(1)?,
+        batch: words.get(2).and_then(|word| word.parse().ok()).unwrap_or(64),
         offload: words.iter().any(|word| word == "offload"),
     };
     Ok(serve(&options, stdin().lock(), stdout())?)

@@ -29,6 +29,8 @@ pub struct BenchOptions {
     pub calls: usize,
     /// CPU of the one thread.
     pub cpu: Option<usize>,
+    /// Messages per system call, 1…1024.
+    pub batch: usize,
     /// Let the kernel join and cut packets.
     pub offload: bool,
 }
@@ -55,6 +57,7 @@ pub fn serve(
 ) -> Result<(), BenchError> {
     let mut config = RelayConfig::on(vec![options.address]);
     config.cpus = options.cpu.into_iter().collect();
+    config.batch = options.batch;
     config.offload = options.offload;
     config.max_legs = (options.calls * 2).max(crate::config::LEGS_DEFAULT);
     // The cap is worked out for every packet but never reached: the limit of the thread is wanted.
