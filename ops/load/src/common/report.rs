@@ -11,9 +11,9 @@ pub fn print(report: &Value, json: bool) {
     if let Value::Object(fields) = report {
         let width = fields.keys().map(String::len).max().unwrap_or(0);
         for (name, value) in fields {
-            match value {
-                Value::String(text) => println!("{name:width$}  {text}"),
-                other => println!("{name:width$}  {other}"),
+            match value.as_str() {
+                Some(text) => println!("{name:width$}  {text}"),
+                None => println!("{name:width$}  {value}"),
             }
         }
     }
