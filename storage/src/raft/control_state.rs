@@ -27,7 +27,7 @@ impl ControlMachine {
     }
 
     /// Applies the commands of several entries, then publishes the result once.
-    pub(crate) fn apply(&self, batches: &[&[Command]]) -> Vec<Vec<Reply>> {
+    pub(crate) fn apply(&self, batches: &[(u64, &[Command])]) -> Vec<Vec<Reply>> {
         let mut state = ControlState::clone(&self.state.load());
         let apply = |command: &Command| match command {
             Command::Control(command) => Reply::Control(state.apply(command)),
@@ -35,7 +35,7 @@ impl ControlMachine {
         };
         let mut apply = apply;
         let replies =
-            batches.iter().map(|batch| batch.iter().map(&mut apply).collect()).collect();
+            batches.iter().map(|(_, batch)| batch.iter().map(&mut apply).collect()).collect();
         self.publish(state);
         replies
     }

@@ -123,7 +123,7 @@ impl GroupState {
     pub(crate) fn apply(&self, entries: &[Entry<TypeConfig>]) -> Result<Vec<Replies>, StateError> {
         let mut applied = self.lock_applied();
         let target = advanced(&applied, entries);
-        let batches: Vec<&[Command]> = entries.iter().map(commands).collect();
+        let batches: Vec<(u64, &[Command])> = entries.iter().map(commands).collect();
         let mut attempts = 0;
         let replies = loop {
             attempts += 1;
@@ -171,6 +171,7 @@ impl GroupState {
                 let applied = {
                     // The lock keeps an apply from coming between the state and its mark.
                     let applied = self.lock_applied();
+                    machine.settle_bodies()?;
                     machine.begin_view()?;
                     applied.clone()
                 };
@@ -219,7 +220,7 @@ impl GroupState {
 
     fn apply_once(
         &self,
-        batches: &[&[Command]],
+        batches: &[(u64, &[Command])],
         target: &Applied,
     ) -> Result<(Vec<Vec<super::types::Reply>>, Effects), TableError> {
         match &self.machine {
@@ -290,7 +291,7 @@ impl GroupState {
             }
             let entries = page.iter().map(|(mark, bytes)| decode_entry(*mark, bytes));
             let entries = entries.collect::<Result<Vec<_>, _>>()?;
-            let batches: Vec<&[Command]> = entries.iter().map(commands).collect();
+            let batches: Vec<(u64, &[Command])> = entries.iter().map(commands).collect();
             now = advanced(&now, &entries);
             self.apply_once(&batches, &now)?;
         }
@@ -411,11 +412,13 @@ impl StateError {
     }
 }
 
-fn commands(entry: &Entry<TypeConfig>) -> &[Command] {
-    match &entry.payload {
+/// The commands of an entry, with its index.
+fn commands(entry: &Entry<TypeConfig>) -> (u64, &[Command]) {
+    let commands: &[Command] = match &entry.payload {
         EntryPayload::Normal(batch) => &batch.0,
         EntryPayload::Blank | EntryPayload::Membership(_) => &[],
-    }
+    };
+    (entry.log_id.index, commands)
 }
 
 /// What is applied after these entries.

@@ -8,12 +8,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crs_types::BlobHash;
 use openraft::impls::EmptyNode;
-use openraft::{LogId, StoredMembership};
+use openraft::{EntryPayload, LogId, StoredMembership};
 
+use super::log_store::decode_entry;
 use super::types::{Command, Reply};
 use crate::body::{Bodies, Place};
+use crate::command::{Body, MailboxCommand};
 use crate::command::mailbox::Effects;
 use crate::command::mailbox::rows::{BodyRef, ItemKind, ItemRow};
+use crate::wal::GroupWal;
 use crate::table::{Changes, Engine, Kv, Rows, TableError, Txn, decode_row, encode_row};
 
 /// First byte of this node's own rows.
@@ -21,6 +24,9 @@ pub(crate) const LOCAL: u8 = 0xf0;
 const APPLIED_KEY: &[u8] = &[0xf0];
 const PLACE_KIND: u8 = 0xf1;
 const SEGMENT_KIND: u8 = 0xf2;
+/// Bodies for which the disk had no room: they are read from their entry in the log, and moved
+/// to a segment before a snapshot lets the entry go.
+const LOGGED_KIND: u8 = 0xf3;
 /// Rows of a snapshot that are read or written at a time.
 pub(crate) const CHUNK: usize = 512;
 
@@ -33,6 +39,7 @@ pub(crate) struct MailboxMachine {
     engine: Arc<dyn Engine>,
     table: RwLock<Arc<dyn Kv>>,
     pub(crate) bodies: Bodies,
+    wal: GroupWal,
     view: Mutex<Option<View>>,
 }
 
@@ -48,9 +55,10 @@ impl MailboxMachine {
         name: String,
         engine: Arc<dyn Engine>,
         bodies: Bodies,
+        wal: GroupWal,
     ) -> Result<Self, TableError> {
         let table = RwLock::new(engine.open(&name)?);
-        Ok(Self { name, engine, table, bodies, view: Mutex::new(None) })
+        Ok(Self { name, engine, table, bodies, wal, view: Mutex::new(None) })
     }
 
     pub(crate) fn table(&self) -> Arc<dyn Kv> {
@@ -66,20 +74,23 @@ impl MailboxMachine {
     /// Applies the commands of several entries as one batch of changes.
     pub(crate) fn apply(
         &self,
-        batches: &[&[Command]],
+        batches: &[(u64, &[Command])],
         applied: &Applied,
     ) -> Result<(Vec<Vec<Reply>>, Effects), TableError> {
         let table = self.table();
         let mut txn = Txn::new(&*table);
         let mut replies = Vec::with_capacity(batches.len());
-        for batch in batches {
+        let mut bodies = Vec::new();
+        for (index, batch) in batches {
             let each = batch.iter().map(|command| match command {
                 Command::Mailbox(command) => command.apply(&mut txn).map(Reply::Mailbox),
                 Command::Control(_) => Ok(Reply::WrongGroup),
             });
             replies.push(each.collect::<Result<Vec<_>, _>>()?);
+            let new = std::mem::take(&mut txn.effects.bodies);
+            bodies.extend(new.into_iter().map(|(name, body)| (*index, name, body)));
         }
-        self.store_bodies(&mut txn)?;
+        self.store_bodies(&mut txn, bodies)?;
         txn.put_row(APPLIED_KEY, applied)?;
         let (changes, effects) = txn.finish();
         self.write(&*table, &changes)?;
@@ -88,17 +99,24 @@ impl MailboxMachine {
     }
 
     /// Writes new bodies and notes where they are; counts released ones out.
-    fn store_bodies(&self, txn: &mut Txn<'_>) -> Result<(), TableError> {
-        let bodies = std::mem::take(&mut txn.effects.bodies);
+    fn store_bodies(
+        &self,
+        txn: &mut Txn<'_>,
+        bodies: Vec<(u64, BlobHash, Body)>,
+    ) -> Result<(), TableError> {
         let released: BTreeSet<BlobHash> = txn.effects.released.iter().copied().collect();
-        for (name, body) in bodies {
+        for (index, name, body) in bodies {
             if released.contains(&name) {
                 continue;
             }
-            let place = self.bodies.put(name, body.as_bytes()).map_err(|e| TableError::disk(&e))?;
-            note_place(txn, name, place)?;
+            match self.bodies.put(name, body.as_bytes()).map_err(|e| TableError::disk(&e)) {
+                Ok(place) => note_place(txn, name, place)?,
+                Err(TableError::DiskFull(_)) => txn.put_row(&logged_key(&name), &index)?,
+                Err(other) => return Err(other),
+            }
         }
         for name in released {
+            txn.delete(logged_key(&name));
             let key = place_key(&name);
             let Some(place) = txn.row::<Place>(&key)? else { continue };
             txn.delete(key);
@@ -139,6 +157,27 @@ impl MailboxMachine {
             }
         }
         table.write(changes)
+    }
+
+    /// Moves bodies that lie in the log only to segments. A full disk is an error here: what the
+    /// log alone holds must not be snapshot away.
+    pub(crate) fn settle_bodies(&self) -> Result<(), TableError> {
+        let table = self.table();
+        let logged = table.range(&[LOGGED_KIND], &[LOGGED_KIND + 1], usize::MAX)?;
+        for (key, _) in logged {
+            let hash = key.get(1..).and_then(|hash| hash.first_chunk()).copied();
+            let Some(name) = hash.map(BlobHash) else { continue };
+            let Some(body) = self.body(name)? else {
+                let what = "a body that only the log holds is not there".to_owned();
+                return Err(TableError::Corrupt { what });
+            };
+            let place = self.bodies.put(name, &body).map_err(|e| TableError::disk(&e))?;
+            let mut txn = Txn::new(&*table);
+            note_place(&mut txn, name, place)?;
+            txn.delete(key);
+            table.write(&txn.finish().0)?;
+        }
+        Ok(())
     }
 
     /// Begins a snapshot: from here on it shows the tables as they are now. Returns how far
@@ -230,10 +269,27 @@ impl MailboxMachine {
     pub(crate) fn body(&self, name: BlobHash) -> Result<Option<Vec<u8>>, TableError> {
         let key = place_key(&name);
         let place = self.table().get(&key)?;
-        let Some(place) = place.map(|value| decode_row::<Place>(&key, &value)).transpose()? else {
-            return Ok(None);
+        if let Some(place) = place.map(|value| decode_row::<Place>(&key, &value)).transpose()? {
+            return Ok(self.bodies.get(name, place));
+        }
+        let key = logged_key(&name);
+        let index = self.table().get(&key)?;
+        let index = index.map(|value| decode_row::<u64>(&key, &value)).transpose()?;
+        Ok(index.and_then(|index| self.logged_body(name, index)))
+    }
+
+    /// A body out of the entry that posted it.
+    fn logged_body(&self, name: BlobHash, index: u64) -> Option<Vec<u8>> {
+        let (mark, bytes) = self.wal.read_blocking(index..index + 1, usize::MAX).ok()?.pop()?;
+        let EntryPayload::Normal(batch) = decode_entry(mark, &bytes).ok()?.payload else {
+            return None;
         };
-        Ok(self.bodies.get(name, place))
+        batch.0.iter().find_map(|command| match command {
+            Command::Mailbox(MailboxCommand::Post(post)) if post.body_name() == name => {
+                Some(post.body.as_bytes().to_vec())
+            }
+            Command::Mailbox(_) | Command::Control(_) => None,
+        })
     }
 
     fn view(&self) -> MutexGuard<'_, Option<View>> {
@@ -253,6 +309,10 @@ fn note_place(txn: &mut Txn<'_>, name: BlobHash, place: Place) -> Result<(), Tab
 
 fn place_key(name: &BlobHash) -> Vec<u8> {
     [&[PLACE_KIND], name.0.as_slice()].concat()
+}
+
+fn logged_key(name: &BlobHash) -> Vec<u8> {
+    [&[LOGGED_KIND], name.0.as_slice()].concat()
 }
 
 fn segment_key(number: u64) -> Vec<u8> {

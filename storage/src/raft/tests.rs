@@ -42,7 +42,9 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, Guard> for Builder {
             Machine::Control(ControlMachine::new())
         } else {
             let bodies = Bodies::open(Arc::clone(&disk), self.group).unwrap();
-            Machine::Mailbox(MailboxMachine::open("m".to_owned(), engine, bodies).unwrap())
+            let group_wal = wal.group(self.group);
+            let machine = MailboxMachine::open("m".to_owned(), engine, bodies, group_wal);
+            Machine::Mailbox(machine.unwrap())
         };
         let group_wal = wal.group(self.group);
         let state = GroupState::open(

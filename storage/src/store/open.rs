@@ -96,7 +96,12 @@ pub(super) fn open_parts(
             let bodies = Bodies::open(Arc::clone(disk), group);
             let bodies = bodies.map_err(|e| io(&format!("bodies/{group}"), e))?;
             let name = format!("mailbox-{group}");
-            Machine::Mailbox(MailboxMachine::open(name, Arc::clone(&engine), bodies)?)
+            Machine::Mailbox(MailboxMachine::open(
+                name,
+                Arc::clone(&engine),
+                bodies,
+                wal.group(group),
+            )?)
         };
         let state = GroupState::open(
             group,

@@ -2,5 +2,6 @@
 
 mod common;
 mod crash;
+mod figures;
 mod full;
 mod restart;

@@ -166,7 +166,7 @@ impl Post {
 
     /// Name of the body in the segment files: unique to the message, so that no two messages
     /// share a body and none needs counting of references.
-    fn body_name(&self) -> BlobHash {
+    pub(crate) fn body_name(&self) -> BlobHash {
         let mut hasher = Sha256::new();
         hasher.update(rows::dedup_key(&self.from, &self.mid));
         hasher.update(self.fingerprint());

@@ -1,0 +1,145 @@
+//! Figures and trials that need a real directory; run by hand:
+//! `CRS_TEST_DIR=<dir> cargo nextest run -p crs-storage --run-ignored only --no-capture figures`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crs_storage::command::mailbox::PostReply;
+use crs_storage::wal::{Done, LogMark, Wal, WalConfig};
+use crs_storage::{StoreConfig, Tables, WriteError};
+use crs_types::disk::OsDisk;
+use crs_types::{Clock, GroupId, SystemClock};
+use tokio::sync::oneshot;
+
+use crate::common::{ack, config, inbox, mid, open_on, post};
+
+fn dir() -> (Option<tempfile::TempDir>, PathBuf) {
+    match std::env::var_os("CRS_TEST_DIR") {
+        Some(dir) => (None, PathBuf::from(dir)),
+        None => {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().to_owned();
+            (Some(dir), path)
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a figure, not a check"]
+async fn writes_per_second_of_the_log() {
+    for writers in [1u16, 8, 64] {
+        let (_guard, path) = dir();
+        let clock = Arc::new(SystemClock::new());
+        let disk = Arc::new(OsDisk::new(&path));
+        let wal = Arc::new(Wal::open(disk, clock.clone(), &WalConfig::default()).unwrap());
+        let end = clock.mono().plus(Duration::from_secs(3));
+        let tasks = (1..=writers).map(|group| {
+            let (wal, clock) = (wal.group(GroupId(group)), clock.clone());
+            tokio::spawn(async move {
+                let mut count = 0;
+                while clock.mono() < end {
+                    let (tx, rx) = oneshot::channel();
+                    let done: Done = Box::new(move |result| drop(tx.send(result)));
+                    let mark = LogMark { term: 1, node: 1, index: count };
+                    wal.append(vec![(mark, vec![7; 300].into())], done).await;
+                    rx.await.unwrap().unwrap();
+                    count += 1;
+                }
+                count
+            })
+        });
+        let tasks: Vec<_> = tasks.collect();
+        let mut total = 0;
+        for task in tasks {
+            total += task.await.unwrap();
+        }
+        let syncs = wal.status().syncs;
+        println!("log: {writers} writers: {} writes/s, {} syncs/s", total / 3, syncs / 3);
+        wal.close();
+        std::fs::remove_dir_all(path.join("wal")).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a figure, not a check"]
+async fn posts_per_second_of_the_store() {
+    for writers in [1u32, 64] {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Arc::new(OsDisk::new(dir.path()));
+        let store = open_on(disk, StoreConfig::default()).await.unwrap();
+        let clock = Arc::new(SystemClock::new());
+        let end = clock.mono().plus(Duration::from_secs(3));
+        let tasks = (0..writers).map(|writer| {
+            let (store, clock) = (store.clone(), clock.clone());
+            tokio::spawn(async move {
+                let mut count = 0;
+                while clock.mono() < end {
+                    let id = writer * 1_000_000 + count;
+                    let reply = post(&store, 10, 100 + (id % 500), id, vec![1; 300]).await;
+                    assert!(matches!(reply, Ok(PostReply::Stored { .. })), "{reply:?}");
+                    count += 1;
+                }
+                count
+            })
+        });
+        let tasks: Vec<_> = tasks.collect();
+        let mut total = 0;
+        for task in tasks {
+            total += task.await.unwrap();
+        }
+        println!("store: {writers} writers: {} posts/s", total / 3);
+        store.close().await;
+    }
+}
+
+/// Sled on a file system that gets full: `CRS_TEST_DIR` must be a small one of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a small file system of its own in CRS_TEST_DIR"]
+async fn sled_survives_a_full_file_system() {
+    let (guard, path) = dir();
+    assert!(guard.is_none(), "CRS_TEST_DIR names a small file system");
+    let small = || StoreConfig { tables: Tables::Sled, snapshot_bytes: 4 << 20, ..config() };
+    let disk = Arc::new(OsDisk::new(&path));
+    let store = open_on(disk.clone(), small()).await.unwrap();
+    for id in 0..200 {
+        post(&store, 1, 2, id, vec![1; 2_000]).await.unwrap();
+    }
+    // Somebody else takes all the rest.
+    let filler = path.join("filler");
+    let took = std::process::Command::new("dd")
+        .args(["if=/dev/zero", &format!("of={}", filler.display()), "bs=64k"])
+        .output();
+    assert!(took.is_ok());
+    let mut confirmed: Vec<u32> = (0..200).collect();
+    for id in 200..3_000 {
+        match tokio::time::timeout(Duration::from_secs(3), post(&store, 1, 2, id, vec![2; 2_000])).await {
+            Ok(Ok(PostReply::Stored { .. })) => confirmed.push(id),
+            Ok(Err(WriteError::DiskFull(text))) => {
+                println!("refused after {} posts: {text}", confirmed.len());
+                break;
+            }
+            other => {
+                println!("after {} posts: {other:?}", confirmed.len());
+                break;
+            }
+        }
+    }
+    store.close().await;
+    let again = open_on(disk.clone(), small()).await.unwrap();
+    println!("reopened on the full disk, rebuilds {}", again.status().rebuilds);
+    let found: Vec<_> = inbox(&again, 2).await.into_iter().map(|(_, mid, _)| mid).collect();
+    assert!(confirmed.iter().all(|id| found.contains(&mid(*id))), "nothing confirmed is lost");
+    println!("ack on the full disk: {:?}", ack(&again, 2, vec![1]).await);
+    std::fs::remove_file(&filler).unwrap();
+    let mut resumed = false;
+    for _ in 0..200 {
+        resumed = matches!(post(&again, 1, 2, 9_999, vec![3; 100]).await, Ok(PostReply::Stored { .. } | PostReply::Duplicate { .. }));
+        if resumed {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(resumed, "goes on when space is freed");
+    again.close().await;
+}
