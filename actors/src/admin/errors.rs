@@ -38,6 +38,10 @@ pub(super) fn read(error: &ReadError) -> AdminError {
 
 /// A command that the control group refused.
 pub(super) fn refusal(error: &ControlRefusal) -> AdminError {
+    if let ControlRefusal::AccountPurging(_) = error {
+        let hint = "wait a minute until its mailboxes are gone, or choose another id";
+        return AdminError::with_hint(Code::Busy, error.to_string(), hint);
+    }
     let code = match error {
         ControlRefusal::AccountExists(_) | ControlRefusal::AccountPurging(_) => Code::AccountExists,
         ControlRefusal::NoAccount(_) => Code::NoSuchAccount,

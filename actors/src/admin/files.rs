@@ -57,6 +57,11 @@ pub(super) fn write_update(
     replace(&create(root, account)?.join(period.to_string()), bytes)
 }
 
+/// True when the account's directory has the update file of a month.
+pub(super) fn has_update(root: &Path, account: &AccountId, period: Period) -> bool {
+    directory(root, account).join(period.to_string()).is_file()
+}
+
 /// Mirrors the blacklist.
 pub(super) fn write_blacklist<'a>(
     root: &Path,

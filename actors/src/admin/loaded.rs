@@ -8,8 +8,8 @@ use crs_types::{AccountId, Uri};
 use super::AdminContext;
 use crate::directory::Registration;
 
-/// Loading indexes an update file of up to 256 MiB.
-const LOAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// Loading indexes an update file of up to 256 MiB. Shorter than what `crs-cli` waits for.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(45);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 impl AdminContext {
@@ -61,7 +61,6 @@ impl AdminContext {
 }
 
 fn end(registration: &Registration, reason: UnregisteredReason) {
-    // A client too slow to be told is cut all the same.
+    // With each of our reasons the connection is closed too; a client too slow to be told is cut.
     let _ = registration.handle.unregister(reason);
-    registration.handle.close();
 }

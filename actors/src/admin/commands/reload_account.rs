@@ -35,6 +35,7 @@ async fn reload(context: &AdminContext, account: &Account) -> Result<ReloadRow, 
         Ok(None) => blacklist::mirror(context, &account.id).await?,
         Err(error) => row.problems.push(unreadable(&error)),
     }
+    restore_updates(context, account, &mut row).await?;
     Ok(row)
 }
 
@@ -59,6 +60,35 @@ async fn take_over(
         row.closed += context.drop_user(&account.id, uri, UnregisteredReason::Blacklisted);
     }
     row.problems = file.problems;
+    Ok(())
+}
+
+/// Update files that somebody removed are written again; the store has them.
+async fn restore_updates(
+    context: &AdminContext,
+    account: &Account,
+    row: &mut ReloadRow,
+) -> Result<(), AdminError> {
+    let root = &context.facts.accounts_dir;
+    for (period, update) in &account.updates {
+        let (root, id, period) = (root.clone(), account.id.clone(), *period);
+        let has = on_disk({
+            let (root, id) = (root.clone(), id.clone());
+            move || files::has_update(&root, &id, period)
+        });
+        if has.await? {
+            continue;
+        }
+        let restored = match context.store.get_blob(update.blob).await {
+            Ok(bytes) => on_disk(move || files::write_update(&root, &id, period, &bytes))
+                .await?
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(why) = restored {
+            row.problems.push(format!("{period}: {why}"));
+        }
+    }
     Ok(())
 }
 

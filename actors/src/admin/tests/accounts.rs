@@ -40,7 +40,7 @@ async fn an_account_is_created_listed_and_deleted() {
     let delete = Request::DeleteAccount(delete_account::Request { account: account("POLICE") });
     let Reply::DeleteAccount(gone) = bed.ask(delete.clone()).await.unwrap() else { panic!() };
     assert_eq!((gone.account.as_str(), gone.closed), ("Police", 1));
-    told(&client, &["Unregister(AccountDeleted)", "Close"]).await;
+    told(&client, &["Unregister(AccountDeleted)"]).await;
     assert!(!std::path::Path::new(&made.path).exists());
     assert!(bed.ask(delete).await.unwrap_err().is(Code::NoSuchAccount));
 }
@@ -89,7 +89,7 @@ async fn blocking_cuts_the_connection_ends_calls_and_mirrors_the_file() {
         (bed.attach("police", "+46701", 1).await, bed.attach("police", "+46702", 2).await);
     let Reply::BlacklistAdd(reply) = bed.ask(add("+46701")).await.unwrap() else { panic!() };
     assert_eq!((reply.result.as_str(), reply.closed), ("blocked", 1));
-    told(&one, &["Unregister(Blacklisted)", "Close"]).await;
+    told(&one, &["Unregister(Blacklisted)"]).await;
     assert!(other.lock().unwrap().is_empty());
     assert_eq!(*bed.calls.ended.lock().unwrap(), [uri("+46701")]);
     let path = bed.root.path().join("accounts/police/blacklist");
@@ -120,7 +120,7 @@ async fn hand_edits_come_in_by_reload_and_mistakes_unblock_nobody() {
     std::fs::write(&path, "0046702\nnonsense\n").unwrap();
     let row = reload(&bed).await;
     assert_eq!((row.blocked, row.unblocked, row.closed, row.problems.len()), (1, 0, 1, 1));
-    told(&client, &["Unregister(Blacklisted)", "Close"]).await;
+    told(&client, &["Unregister(Blacklisted)"]).await;
     std::fs::write(&path, "+46702 # lost phone\n").unwrap();
     let row = reload(&bed).await;
     assert_eq!((row.blocked, row.unblocked, row.problems.len()), (0, 1, 0));
@@ -151,7 +151,7 @@ async fn purging_closes_connections_and_keeps_calls() {
     };
     let Reply::PurgeClient(reply) = bed.ask(purge("+46701")).await.unwrap() else { panic!() };
     assert_eq!(reply.closed, 1);
-    told(&client, &["Unregister(Purged)", "Close"]).await;
+    told(&client, &["Unregister(Purged)"]).await;
     assert!(bed.calls.ended.lock().unwrap().is_empty());
     assert!(bed.ask(purge("+46709")).await.unwrap_err().is(Code::NotAttached));
 }

@@ -231,10 +231,7 @@ impl Actor for Told {
         message: Self::Msg,
         told: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        // `ConnectionMsg(Unregister(Blacklisted))` to `Unregister(Blacklisted)`.
         let word = format!("{:?}", message.take());
-        let word = word.trim_start_matches("ConnectionMsg(");
-        let word = word.strip_suffix(')').unwrap_or(word).to_owned();
         told.lock().unwrap().push(word);
         Ok(())
     }

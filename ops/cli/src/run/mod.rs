@@ -14,7 +14,7 @@ use clap::CommandFactory;
 use crs_admin_api::command as api;
 use crs_admin_api::command::{CommandInfo, Impact};
 use crs_admin_api::view::Render;
-use crs_admin_api::{AdminError, COMMANDS, Code, Exit, Request, SecretText};
+use crs_admin_api::{AdminError, COMMANDS, Code, Exit, Reply, Request, SecretText};
 
 use crate::args::{
     Action, Blacklist, Check, Cli, Create, CreateAccount, Delete, Global, List, Lookup, Purge,
@@ -85,7 +85,14 @@ fn ask_and_print(global: &Global, request: &Request) -> Result<Exit, AdminError>
     };
     let reply = Client::connect(&global.socket)?.ask(request, patience)?;
     output::print_view(&reply.view(), global)?;
-    Ok(Exit::Ok)
+    Ok(exit_of(&reply))
+}
+
+/// A reload that met lines it does not understand deserves a look.
+fn exit_of(reply: &Reply) -> Exit {
+    let problems = matches!(reply, Reply::ReloadAccount(rows)
+        if rows.iter().any(|row| !row.problems.is_empty()));
+    if problems { Exit::Warning } else { Exit::Ok }
 }
 
 fn show(what: Show) -> Request {

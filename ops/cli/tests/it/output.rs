@@ -212,3 +212,19 @@ fn completion_asks_the_node_and_is_silent_without_one() {
         (Some(0), "".into(), "".into())
     );
 }
+
+#[test]
+fn a_reload_with_lines_it_does_not_understand_exits_with_3() {
+    let node = FakeNode::new(|_| {
+        Ok(Reply::ReloadAccount(vec![crs_admin_api::command::reload_account::ReloadRow {
+            account: crs_types::AccountId::parse("police").unwrap(),
+            blocked: 0,
+            unblocked: 0,
+            closed: 0,
+            problems: vec!["line 3: expected a number".to_owned()],
+        }]))
+    });
+    let output = node.run("reload account");
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stdout(&output).contains("line 3: expected a number"));
+}
