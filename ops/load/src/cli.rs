@@ -39,6 +39,9 @@ pub enum Command {
     /// Media packets through the relay, against a bare forwarder
     #[command(after_help = "Example:\n  crs-load relay --spawn 1 --json")]
     Relay(relay::Args),
+    /// The bare forwarder, started by `relay`
+    #[command(hide = true)]
+    RelayFloor(relay::floor::FloorArgs),
     /// A bare server, the floor of idle and storm
     #[command(hide = true)]
     FloorServer(floor::Args),
@@ -88,6 +91,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Messages(args) => (args.common.json, runtime()?.block_on(messages::run(&args))?),
         Command::Calls(args) => (args.common.json, runtime()?.block_on(calls::run(&args))?),
         Command::Relay(args) => (args.common.json, relay::run(&args)?),
+        Command::RelayFloor(args) => {
+            relay::floor::serve(&args)?;
+            return Ok(ExitCode::SUCCESS);
+        }
     };
     crate::common::report::print(&report, json);
     let valid = report.get("valid").and_then(serde_json::Value::as_bool).unwrap_or(true);
