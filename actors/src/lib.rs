@@ -20,6 +20,7 @@ pub mod settings;
 pub mod store;
 pub mod supervisor;
 pub mod trace;
+pub mod tree;
 
 #[cfg(test)]
 mod testing;

@@ -4,11 +4,13 @@
 //! when either changes, read without locks. Certificates and packages stay in the blobs: the
 //! index of 50 000 users of one period takes 2 MB.
 
+mod follow;
 mod index;
 mod loader;
 mod registry;
 mod view;
 
+pub use follow::{follow, refresh};
 pub use index::{IndexError, PeriodContent, PeriodIndex, Span, User, UserRow};
 pub use loader::{LoadError, UpdateBlobs, index, load};
 pub use registry::{AccountRegistry, BlobReader};

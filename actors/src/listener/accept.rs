@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crs_types::ClientAddr;
+use futures_util::FutureExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -17,7 +18,7 @@ use super::tls::TlsSettings;
 use super::upgrade::Protocol;
 use crate::connection::{self, Lifecycle};
 use crate::context::NodeContext;
-use crate::supervisor::SupervisorHandle;
+use crate::supervisor::{ChildSpec, Restart, SupervisorHandle, task_child};
 
 /// File descriptors kept free for the store, peers, admins and the relay.
 pub const FD_RESERVE: usize = 512;
@@ -49,8 +50,16 @@ pub struct ListenerShared {
     pub limit_loopback: bool,
 }
 
+/// A listener as a supervised child: transient, on the same socket when it is started again.
+pub fn child(socket: Arc<TcpListener>, shared: Arc<ListenerShared>) -> ChildSpec {
+    task_child("client_listener", Restart::Transient, move || {
+        let (socket, shared) = (Arc::clone(&socket), Arc::clone(&shared));
+        async move { run(socket, shared).await.to_string() }.boxed()
+    })
+}
+
 /// Accepts until the future is dropped; returns only on an error of the socket itself.
-pub(super) async fn run(listener: Arc<TcpListener>, shared: Arc<ListenerShared>) -> io::Error {
+async fn run(listener: Arc<TcpListener>, shared: Arc<ListenerShared>) -> io::Error {
     let mut handshakes = JoinSet::new();
     let metrics = &shared.context.metrics.listener;
     loop {

@@ -2,7 +2,6 @@
 //! upgrade, then one supervised actor per connection.
 
 mod accept;
-mod actor;
 mod capacity;
 mod failures;
 mod handshake;
@@ -13,8 +12,7 @@ mod tls;
 mod upgrade;
 mod verify;
 
-pub use accept::{FD_RESERVE, HANDSHAKES_MAX, ListenerShared};
-pub use actor::{ClientListener, ListenerArguments, ListenerMsg};
+pub use accept::{FD_RESERVE, HANDSHAKES_MAX, ListenerShared, child};
 pub use capacity::{Capacity, Place};
 pub use failures::{ADDRESSES_MAX, Failures};
 pub(crate) use handshake::Established;

@@ -4,6 +4,7 @@
 mod arrivals;
 mod blobs;
 mod errors;
+mod guard;
 mod mail;
 mod updates;
 
@@ -14,6 +15,7 @@ use crs_types::{AccountId, Uri};
 
 pub use arrivals::Arrivals;
 pub use blobs::StoredBlobs;
+pub use guard::{StoreGuard, StoreGuardMsg, StoreGuardState};
 
 use crate::context::NodeContext;
 

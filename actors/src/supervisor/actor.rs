@@ -129,10 +129,10 @@ impl Actor for Supervisor {
                     }
                     Some(_) | None => End::Normal,
                 };
-                state.ended(myself, cell.get_id(), end)
+                state.ended(myself, &cell, end)
             }
             SupervisionEvent::ActorFailed(cell, error) => {
-                state.ended(myself, cell.get_id(), End::Failed(error.to_string()))
+                state.ended(myself, &cell, End::Failed(error.to_string()))
             }
         }
     }
@@ -178,17 +178,17 @@ impl State {
     fn ended(
         &mut self,
         myself: ActorRef<Bounded<SupervisorMsg>>,
-        id: ActorId,
+        cell: &ActorCell,
         end: End,
     ) -> Result<(), ActorProcessingErr> {
+        let id: ActorId = cell.get_id();
         if let End::Failed(reason) = &end {
             self.arguments.metrics.failures.increment(1);
             tracing::error!(supervisor = self.arguments.name, actor = %id, reason, "actor failed");
         }
         let runs = |e: &Entry| e.running.as_ref().is_some_and(|c| c.cell.get_id() == id);
         let Some(index) = self.children.iter().position(runs) else {
-            self.arguments.population.leave();
-            return Ok(());
+            return self.unlisted_ended(cell, end);
         };
         let entry = &mut self.children[index];
         entry.running = None;
@@ -201,6 +201,23 @@ impl State {
             End::Failed(reason) => reason,
         };
         if again { self.schedule(myself, index, reason) } else { Ok(()) }
+    }
+
+    /// A temporary child has ended, or a supervisor that was linked below this one: when such a
+    /// one gives up nobody could start it again, so this one gives up as well.
+    fn unlisted_ended(&self, cell: &ActorCell, end: End) -> Result<(), ActorProcessingErr> {
+        let supervisor = cell.is_message_type_of::<Bounded<SupervisorMsg>>() == Some(true);
+        match (supervisor, end) {
+            (false, _) => {
+                self.arguments.population.leave();
+                Ok(())
+            }
+            (true, End::Failed(reason)) if !self.draining => {
+                self.arguments.metrics.escalations.increment(1);
+                Err(format!("{}: {reason}", self.arguments.name).into())
+            }
+            (true, End::Failed(_) | End::Normal) => Ok(()),
+        }
     }
 
     /// Plans a restart, or fails this supervisor: its parent then decides.

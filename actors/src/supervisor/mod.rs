@@ -12,17 +12,19 @@
 mod actor;
 mod intensity;
 mod spec;
+mod task;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crs_types::Clock;
-use ractor::{Actor, ActorCell, ActorRef, SpawnErr};
+use ractor::{Actor, ActorCell, ActorRef, ActorStatus, SpawnErr};
 
 pub use actor::{Supervisor, SupervisorMsg};
 pub use intensity::{Intensity, RestartLog, Verdict};
 pub use spec::{Child, ChildSpec, Restart, StartError, StartFuture};
+pub use task::task_child;
 
 use crate::handle::{Bounded, CallError, Gate, Handle};
 use crate::metrics::NodeMetrics;
@@ -76,8 +78,9 @@ pub struct SupervisorConfig {
 }
 
 impl SupervisorHandle {
-    /// Starts a supervisor; `parent` is `None` for the root only. Its end by escalation is a
-    /// failure event at the parent; the root's end shows in [`SupervisorHandle::wait`].
+    /// Starts a supervisor; `parent` is `None` for the root only. When it gives up, so does its
+    /// parent, unless it was started within a [`ChildSpec`]; the root's end shows in
+    /// [`SupervisorHandle::wait`].
     pub async fn start(
         config: SupervisorConfig,
         clock: Arc<dyn Clock>,
@@ -148,6 +151,18 @@ impl SupervisorHandle {
     /// Waits until the supervisor has ended: by drain, or because it gave up.
     pub async fn wait(&self) {
         let _ = self.handle.actor().wait(None).await;
+    }
+
+    /// False once it has been drained or has given up.
+    pub fn is_running(&self) -> bool {
+        match self.handle.actor().get_status() {
+            ActorStatus::Unstarted
+            | ActorStatus::Starting
+            | ActorStatus::Running
+            | ActorStatus::Upgrading
+            | ActorStatus::Draining => true,
+            ActorStatus::Stopping | ActorStatus::Stopped => false,
+        }
     }
 
     /// The actor, as parent of further supervisors.

@@ -229,6 +229,39 @@ async fn too_many_restarts_escalate_to_the_parent_which_restarts_the_branch() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_linked_supervisor_that_gives_up_takes_its_parent_along() {
+    let root = start(Intensity::default(), 0, None).await;
+    let intensity = Intensity { restarts: 0, ..Intensity::default() };
+    let below = start(intensity, 0, Some(root.cell())).await;
+    let bed = Bed { sup: below, journal: Journal::default() };
+    let (slot, _) = bed.worker("w", Restart::Permanent).await;
+    slot.try_cast(Msg::Panic).unwrap();
+    root.wait().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_ends_or_panics_is_run_again_and_stops_with_its_actor() {
+    let bed = Bed::new(Intensity::default(), 0).await;
+    let runs = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&runs);
+    let spec = super::task_child("t", Restart::Permanent, move || {
+        let run = counted.fetch_add(1, Ordering::SeqCst);
+        async move {
+            match run {
+                0 => "cannot go on".to_owned(),
+                1 => panic!("planted"),
+                _ => std::future::pending().await,
+            }
+        }
+        .boxed()
+    });
+    bed.sup.start_child(spec).await.unwrap();
+    until(|| runs.load(Ordering::SeqCst) == 3).await;
+    bed.sup.drain(Duration::from_secs(1)).await.unwrap();
+    assert_eq!(Arc::strong_count(&runs), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_root_ends_when_it_gives_up() {
     let bed = Bed::new(Intensity { restarts: 0, ..Intensity::default() }, 0).await;
     let (slot, _) = bed.worker("store", Restart::Permanent).await;

@@ -12,7 +12,6 @@ use std::time::Duration;
 use crs_keys::pool_ca::{NodeSubject, PoolCa};
 use crs_types::rng::SeededRng;
 use crs_types::{Clock, NodeId, NodeName, OsRng, Secret, SystemClock, Timestamp};
-use ractor::Actor;
 use tokio::net::TcpListener;
 
 pub(crate) use client::{Client, Refusal, config, config_with};
@@ -23,8 +22,7 @@ use crate::accounts::{AccountRegistry, AccountsView};
 use crate::context::{ContextParts, NodeContext, Services};
 use crate::directory::LocalDirectory;
 use crate::listener::{
-    Capacity, ClientListener, Failures, ListenerArguments, ListenerShared, NodeCertificate,
-    TestClients, TlsSettings,
+    self, Capacity, Failures, ListenerShared, NodeCertificate, TestClients, TlsSettings,
 };
 use crate::metrics::NodeMetrics;
 use crate::settings::Settings;
@@ -135,8 +133,7 @@ impl Bed {
         });
         let socket = Arc::new(TcpListener::bind("127.0.0.1:0").await.unwrap());
         let addr = socket.local_addr().unwrap();
-        let arguments = ListenerArguments { socket, shared };
-        ClientListener::spawn_linked(None, ClientListener, arguments, root.cell()).await.unwrap();
+        root.start_child(listener::child(socket, shared)).await.unwrap();
         Self { context, addr, ca, pool_key, clock, fake, trace, connections, capacity, _root: root }
     }
 

@@ -84,6 +84,12 @@ impl Domain {
         users.iter_mut().filter(|user| user.uri == uri).for_each(edit);
     }
 
+    /// Takes a user out of all files.
+    pub(crate) fn remove(&mut self, number: &str) {
+        let uri = Uri::parse(number).unwrap();
+        self.periods.values_mut().for_each(|users| users.retain(|user| user.uri != uri));
+    }
+
     /// The unprotected contents, by the names they are stored under here.
     pub(crate) fn contents(&self) -> Vec<(BlobHash, Vec<u8>)> {
         self.periods.keys().map(|period| (self.blob(*period), self.content(*period))).collect()

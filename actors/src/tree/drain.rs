@@ -1,0 +1,96 @@
+//! The way out of a node, in order: stop accepting, let calls end, ask clients to move, stop the
+//! actors leaves first, close the store last.
+
+use std::time::Duration;
+
+use crs_proto::wire::life::UnregisteredReason;
+
+use super::Node;
+use crate::context::DrainState;
+use crate::supervisor::SupervisorHandle;
+
+/// How long actors of one kind may take to stop before they are killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often the node looks whether it is idle.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Clients asked to move per step of the spread.
+const CLIENTS_PER_STEP: usize = 50;
+
+/// How a node is drained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DrainPlan {
+    /// How long calls may go on.
+    pub calls: Duration,
+    /// Over how long clients are asked to move, so that they do not all reconnect at once.
+    pub spread: Duration,
+}
+
+impl DrainPlan {
+    /// Waits for nobody.
+    pub const NOW: Self = Self { calls: Duration::ZERO, spread: Duration::ZERO };
+}
+
+pub(super) async fn drain(node: &Node, plan: DrainPlan) {
+    node.context.set_drain_state(DrainState::Draining);
+    stop(&node.supervisors.listeners, "listeners").await;
+    idle(node, plan.calls).await;
+    node.context.set_drain_state(DrainState::Stopping);
+    // What still rings or talks hears `shutdown`, over connections that are still there.
+    stop(&node.supervisors.sessions, "session_sup").await;
+    release_clients(node, plan.spread).await;
+}
+
+pub(super) async fn close(node: Node) {
+    node.context.set_drain_state(DrainState::Stopping);
+    let Node { supervisors, relay, store, .. } = node;
+    stop(&supervisors.listeners, "listeners").await;
+    stop(&supervisors.sessions, "session_sup").await;
+    stop(&supervisors.connections, "connection_sup").await;
+    stop(&supervisors.admin, "admin_sup").await;
+    if let Some(relay) = relay {
+        stop(relay.supervisor(), "relay_sup").await;
+    }
+    stop(&supervisors.root, "root").await;
+    store.close().await;
+}
+
+/// Waits until no call is left, at most `limit`.
+async fn idle(node: &Node, limit: Duration) {
+    let look = async {
+        while node.sessions.snapshot().iter().any(|session| session.end.is_none()) {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    if tokio::time::timeout(limit, look).await.is_err() {
+        tracing::info!("the drain does not wait for calls any longer");
+    }
+}
+
+/// Unregisters everybody, some at a time, and waits a little until the connections are closed.
+async fn release_clients(node: &Node, spread: Duration) {
+    let all = node.context.directory.snapshot();
+    let steps = u32::try_from(all.len().div_ceil(CLIENTS_PER_STEP)).unwrap_or(u32::MAX).max(1);
+    for step in all.chunks(CLIENTS_PER_STEP) {
+        for registration in step {
+            // A client that cannot be told is cut.
+            let _ = registration.handle.unregister(UnregisteredReason::NodeDrain);
+        }
+        tokio::time::sleep(spread / steps).await;
+    }
+    let closed = async {
+        while node.context.directory.count() > 0 || node.supervisors.connections.population() > 0 {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    let _ = tokio::time::timeout(STOP_TIMEOUT, closed).await;
+}
+
+/// Drains one branch; a branch that was drained before is left alone.
+async fn stop(branch: &SupervisorHandle, name: &str) {
+    if !branch.is_running() {
+        return;
+    }
+    if let Err(error) = branch.drain(STOP_TIMEOUT).await {
+        tracing::warn!(branch = name, %error, "not stopped in order");
+    }
+}

@@ -1,0 +1,1 @@
+//! A whole node over a real store in memory tables: restart loses nothing, drain is in order.
