@@ -6,3 +6,4 @@ mod bed;
 mod conversation;
 mod reading;
 mod socket;
+mod store;

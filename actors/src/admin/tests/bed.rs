@@ -77,6 +77,15 @@ impl UpdateBlobs for Blobs {
     }
 }
 
+/// No account has an update file.
+pub(super) struct NoBlobs;
+
+impl UpdateBlobs for NoBlobs {
+    fn load(&self, _: BlobHash) -> BoxFuture<'static, std::io::Result<Vec<u8>>> {
+        Box::pin(async { Err(std::io::ErrorKind::NotFound.into()) })
+    }
+}
+
 impl BlobReader for Blobs {
     fn read(&self, _: BlobHash, _: Vec<Span>) -> BoxFuture<'static, std::io::Result<Vec<Vec<u8>>>> {
         Box::pin(async { Ok(Vec::new()) })
