@@ -38,7 +38,12 @@ struct Ready<'a> {
 }
 
 /// Prints to standard output; a closed pipe there is nobody's fault.
-pub fn ready(config: &Config, environment: &Environment, addresses: &Addresses, folder: &DataFolder) {
+pub fn ready(
+    config: &Config,
+    environment: &Environment,
+    addresses: &Addresses,
+    folder: &DataFolder,
+) {
     let pool_ca = config.paths.data.join(POOL_CA_FILE);
     let text = if environment.ready_json {
         let line = Ready {
@@ -97,5 +102,7 @@ fn next_steps(config: &Config, addresses: &Addresses, pool_ca: &Path) -> [String
 /// The program beside this one, when it is there: a build folder is in nobody's PATH.
 fn sibling(name: &str) -> String {
     let beside = std::env::current_exe().ok().map(|exe| exe.with_file_name(name));
-    beside.filter(|path| path.is_file()).map_or_else(|| name.to_owned(), |path| path.display().to_string())
+    beside
+        .filter(|path| path.is_file())
+        .map_or_else(|| name.to_owned(), |path| path.display().to_string())
 }

@@ -116,6 +116,9 @@ pub struct Run {
         env = "CRS_CLOCK_OFFSET_MS"
     )]
     pub clock_offset_ms: i64,
+    /// Offers the WebSocket echo of conformance tests
+    #[arg(long, hide = true, global = true)]
+    pub test_echo: bool,
     /// Prints one JSON line with the addresses once the node serves
     #[arg(long, hide = true, global = true)]
     pub ready_json: bool,

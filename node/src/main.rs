@@ -6,10 +6,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use crs_node::cli::{Cli, Command};
 use crs_node::load::Loader;
+use crs_node::run::{self, EXIT_CONFIG};
 use crs_node::{check, config, ports};
-
-/// Wrong configuration (sysexits EX_USAGE).
-const EXIT_CONFIG: u8 = 64;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -17,7 +15,7 @@ fn main() -> ExitCode {
         Some(Command::Check { output }) => run_check(&cli, *output),
         Some(Command::Ports { output }) => run_ports(&cli, *output),
         Some(Command::Reference) => print(&config::reference()),
-        Some(Command::Run) | None => ExitCode::FAILURE,
+        Some(Command::Run) | None => run::run(&cli),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crs_actors::NodeContext;
 use crs_actors::listener::NodeCertificate;
+use crs_actors::relay::RelayService;
 use crs_ops::{LogControl, Metrics};
 use metrics::{Counter, Gauge};
 
@@ -17,6 +18,7 @@ pub struct Reloader {
     loader: Loader,
     context: Arc<NodeContext>,
     certificate: Arc<NodeCertificate>,
+    relay: RelayService,
     log: LogControl,
     current: Config,
     counters: Counters,
@@ -50,11 +52,12 @@ impl Reloader {
         current: Config,
         context: Arc<NodeContext>,
         certificate: Arc<NodeCertificate>,
+        relay: RelayService,
         log: LogControl,
         metrics: &Metrics,
     ) -> Self {
         let counters = Counters::new(metrics);
-        Self { loader, context, certificate, log, current, counters }
+        Self { loader, context, certificate, relay, log, current, counters }
     }
 
     /// Reads the files and applies them, or tells why not.
@@ -82,10 +85,12 @@ impl Reloader {
         let needs_restart = differences(&self.current, &new);
         self.context.reload(new.settings.clone());
         self.log.set_level(new.log.level);
+        self.relay.set_limits(new.relay.limits);
         // What needs a restart stays as it runs, so that the next reload still tells it.
         self.current.settings = new.settings;
         self.current.pool.addr_map = new.pool.addr_map;
         self.current.log.level = new.log.level;
+        self.current.relay.limits = new.relay.limits;
         Reloaded::Applied { needs_restart }
     }
 
@@ -156,6 +161,7 @@ fn differences(old: &Config, new: &Config) -> Vec<&'static str> {
         ("folders", old.paths == new.paths),
         ("log-size, log-files, log-stderr", log(old) == log(new)),
         ("user", old.user == new.user),
+        ("disk-min-free", old.disk_min_free == new.disk_min_free),
         ("worker-threads", old.worker_threads == new.worker_threads),
         ("certificate", old.certificate == new.certificate),
     ]

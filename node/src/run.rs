@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use crs_types::OsRng;
 
 use crate::cli::{Cli, Files};
+use crate::compose::Extras;
 use crate::config::{Config, Problem};
 use crate::load::Loader;
 use crate::serve::{self, Environment};
@@ -27,7 +28,7 @@ pub fn run(cli: &Cli) -> ExitCode {
     let environment = Environment {
         loader: Loader::new(&files),
         clock_offset_ms: cli.run.clock_offset_ms,
-        open_files: process::raise_file_limit(),
+        extras: Extras { open_files: process::raise_file_limit(), test_echo: cli.run.test_echo },
         ready_json: cli.run.ready_json,
         folder: files.config.parent().map(std::path::Path::to_path_buf).unwrap_or_default(),
     };
@@ -68,7 +69,9 @@ fn refuse(problems: &[Problem]) -> ExitCode {
     for problem in problems {
         eprintln!("{problem}");
     }
-    eprintln!("the node does not start; `crs-node check` explains a configuration, `crs-node --dev` runs without any");
+    eprintln!(
+        "the node does not start; `crs-node check` explains a configuration, `crs-node --dev` runs without any"
+    );
     ExitCode::from(EXIT_CONFIG)
 }
 

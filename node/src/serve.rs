@@ -10,7 +10,7 @@ use crs_ops::{
 };
 use crs_types::{Clock, SystemClock};
 
-use crate::compose::{Base, Composed};
+use crate::compose::{Base, Composed, Extras};
 use crate::config::Config;
 use crate::folder::DataFolder;
 use crate::load::Loader;
@@ -32,8 +32,8 @@ pub struct Environment {
     pub loader: Loader,
     /// Moves the clock, for tests.
     pub clock_offset_ms: i64,
-    /// Files this process may open.
-    pub open_files: u64,
+    /// File limit and test switches.
+    pub extras: Extras,
     /// Print the addresses as one JSON line.
     pub ready_json: bool,
     /// Folder of the configuration, for messages.
@@ -54,7 +54,12 @@ pub async fn serve(config: Config, environment: Environment) -> anyhow::Result<(
     tell_folder(&folder);
     let health = Health::starting();
     let (hook, notifier) = NotifyHook::start(config.paths.scripts.join("notify.sh"), &metrics);
-    let base = Base { clock, metrics: metrics.clone(), health: health.clone(), notifier: notifier.clone() };
+    let base = Base {
+        clock,
+        metrics: metrics.clone(),
+        health: health.clone(),
+        notifier: notifier.clone(),
+    };
 
     let server = match config.listen.metrics {
         Some(addr) => Some(HealthServer::bind(addr).await?),
@@ -64,12 +69,13 @@ pub async fn serve(config: Config, environment: Environment) -> anyhow::Result<(
     let server = server.map(|server| server.spawn(metrics.clone(), health.clone()));
 
     let outcome = async {
-        let mut node = Box::pin(Composed::start(&config, &base, environment.open_files)).await?;
+        let mut node = Box::pin(Composed::start(&config, &base, environment.extras)).await?;
         let mut reloader = Reloader::new(
             environment.loader.clone(),
             config.clone(),
             node.context(),
             node.certificate(),
+            node.relay(),
             logging.control(),
             &metrics,
         );
@@ -120,7 +126,7 @@ async fn run(
             },
             why = node.failed() => {
                 base.health.set(NotReady::StoreFailed, why.clone());
-                anyhow::bail!("the store failed: {why}");
+                anyhow::bail!(why);
             }
             _ = look.tick() => node.look(base),
             _ = watchdog.tick() => systemd::alive(),
@@ -138,7 +144,7 @@ async fn stop(node: Composed, signals: &mut Signals, base: &Base) {
         () = node.drain(DRAIN_DEADLINE) => tracing::info!(module = "node", "drained"),
         _ = signals.next() => tracing::warn!(module = "node", "asked again: not waiting for clients"),
     }
-    if tokio::time::timeout(LAST_WAIT, node.close()).await.is_err() {
+    if tokio::time::timeout(LAST_WAIT, node.close(LAST_WAIT / 3)).await.is_err() {
         tracing::warn!(module = "node", "not everything stopped in time");
     }
 }
@@ -156,7 +162,11 @@ fn open_folders(config: &Config) -> anyhow::Result<DataFolder> {
     Ok(folder)
 }
 
-fn start_log(config: &Config, clock: &Arc<dyn Clock>, metrics: &Metrics) -> anyhow::Result<Logging> {
+fn start_log(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> anyhow::Result<Logging> {
     let settings = LogConfig {
         dir: config.paths.log.clone(),
         level: config.log.level,
@@ -172,7 +182,11 @@ fn start_log(config: &Config, clock: &Arc<dyn Clock>, metrics: &Metrics) -> anyh
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::warn!(module = "node", place, "a part of the node panicked; its supervisor decides");
+        tracing::warn!(
+            module = "node",
+            place,
+            "a part of the node panicked; its supervisor decides"
+        );
         before(panic);
     }));
     let version = env!("CARGO_PKG_VERSION");
@@ -185,4 +199,3 @@ fn tell_folder(folder: &DataFolder) {
         tracing::info!(target: log::INIT, module = "node", "created {}", path.display());
     }
 }
-

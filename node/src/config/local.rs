@@ -79,6 +79,15 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         },
     ),
     once(
+        "disk-min-free",
+        "<size>",
+        "Posts are refused while the data folder's disk has less free space; default 256MiB. (Extension.)",
+        |draft, mut args| {
+            draft.disk_min_free = Some(values::bytes(args.next("a size")?, 1 << 20, 1 << 50)?);
+            args.end()
+        },
+    ),
+    once(
         "user",
         "<name>",
         "User the node must run as: it refuses to start as anybody else, so that no file ends up with a wrong \

@@ -77,6 +77,8 @@ pub struct Config {
     pub log: LogSettings,
     /// The user the node must run as; `None`: any.
     pub user: Option<String>,
+    /// Posts are refused while fewer bytes are free.
+    pub disk_min_free: u64,
     /// Threads of the async runtime; `None`: one per processor.
     pub worker_threads: Option<usize>,
     /// A certificate of a public CA in place of the pool's own.

@@ -26,3 +26,70 @@ pub(crate) fn write(folder: &Path, files: &[(&str, &str)]) {
         std::fs::write(folder.join(name), text).unwrap();
     }
 }
+
+/// A node that runs in a development folder; it is killed with this value.
+pub(crate) struct Running {
+    child: std::process::Child,
+    /// The line it printed when it served.
+    pub(crate) ready: serde_json::Value,
+}
+
+impl Running {
+    /// Starts `crs-node --dev` and waits until it serves.
+    pub(crate) fn start(folder: &Path) -> Self {
+        use std::io::{BufRead, BufReader};
+        let mut child = node(folder)
+            .args(["--dev", "--data", "pool", "--ready-json"])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready = serde_json::from_str(&line).unwrap_or_else(|error| {
+            panic!("the node did not start ({error}): {line:?}");
+        });
+        Self { child, ready }
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
+        let pid = nix::unistd::Pid::from_raw(self.child.id().try_into().unwrap());
+        nix::sys::signal::kill(pid, signal).unwrap();
+    }
+
+    /// Waits for its end; its exit status.
+    pub(crate) fn wait(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
+    /// Status and body of a GET at the metrics address.
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        use std::io::{Read, Write};
+        let addr = self.ready["metrics"].as_str().unwrap();
+        let mut stream = std::net::TcpStream::connect(addr).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    /// Looks until a metric has a value; the node's log is in the panic otherwise.
+    pub(crate) fn wait_for_metric(&self, line: &str) {
+        for _ in 0..2000 {
+            if self.get("/metrics").1.lines().any(|found| found == line) {
+                return;
+            }
+            std::thread::yield_now();
+        }
+        panic!("never saw {line:?} in\n{}", self.get("/metrics").1);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ended = self.child.kill();
+        let _ended = self.child.wait();
+    }
+}
