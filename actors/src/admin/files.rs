@@ -145,6 +145,12 @@ mod tests {
         assert_eq!(file.users.len(), 2);
         assert_eq!(file.problems.len(), 1);
         assert!(file.problems[0].starts_with("line 4: expected a number"));
+        let huge = directory(root.path(), &account).join("blacklist");
+        fs::File::create(&huge).unwrap().set_len(BLACKLIST_BYTES_MAX + 1).unwrap();
+        let refused = read_blacklist(root.path(), &account).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+        let many = "x\n".repeat(PROBLEMS_MAX + 1);
+        assert_eq!(parse_blacklist(&many).problems.len(), PROBLEMS_MAX);
         remove(root.path(), &account).unwrap();
         remove(root.path(), &account).unwrap();
         assert_eq!(read_blacklist(root.path(), &account).unwrap(), None);

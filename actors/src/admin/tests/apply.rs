@@ -168,6 +168,10 @@ async fn chunks_come_in_order_and_one_file_at_a_time() {
     step(&bed.context, &mut other, Ask::Begin { size: 2 }).await.unwrap();
     let long = Ask::Chunk { offset: 0, data: STANDARD.encode(b"abc") };
     assert!(step(&bed.context, &mut other, long).await.unwrap_err().is(Code::Malformed));
+    step(&bed.context, &mut other, Ask::Begin { size: apply::FILE_MAX }).await.unwrap();
+    let data = STANDARD.encode(vec![0; apply::CHUNK_MAX + 1]);
+    let long = Ask::Chunk { offset: 0, data };
+    assert!(step(&bed.context, &mut other, long).await.unwrap_err().is(Code::Malformed));
 }
 
 #[tokio::test]

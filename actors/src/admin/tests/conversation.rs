@@ -138,6 +138,20 @@ async fn a_silent_connection_is_closed() {
     served.await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_operator_who_does_not_read_is_cut() {
+    let bed = Bed::new();
+    let (mut stream, served) = bed.converse();
+    let ask = trace::Request { element: trace::Element::Event, verbose: false };
+    stream.write_all(&encode_request(4, &Request::Trace(ask)).unwrap()).await.unwrap();
+    while bed.hub.listeners() == 0 {
+        tokio::task::yield_now().await;
+    }
+    (0..RING).for_each(|n| bed.hub.emit(debug(n)));
+    served.await.unwrap();
+    assert_eq!(bed.hub.listeners(), 0);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]

@@ -3,11 +3,12 @@
 use crs_admin_api::command::doctor::{NODE_CHECKS, Verdict};
 use crs_admin_api::command::show_services::Status;
 use crs_admin_api::command::*;
-use crs_admin_api::{Code, Exit, Reply, Request};
+use crs_admin_api::{Code, Exit, Reply, Request, SecretText};
 use crs_storage::UserKey;
 use crs_storage::store::UserCounters;
 
 use super::bed::{Bed, account, uri};
+use crate::admin::commands::audited;
 
 #[tokio::test]
 async fn show_system_services_node_and_slot_tell_where_things_are() {
@@ -127,4 +128,39 @@ async fn completion_knows_accounts_and_attached_numbers() {
     let ask = Request::Complete(complete::Request { kind, prefix: "+46".to_owned() });
     let Reply::Complete(values) = bed.ask(ask).await.unwrap() else { panic!() };
     assert_eq!(values, [complete::Value { value: "+46701".to_owned() }]);
+}
+
+#[tokio::test]
+async fn completion_stops_at_its_limit() {
+    let bed = Bed::new();
+    for n in 0..=complete::VALUES_MAX as u64 {
+        bed.attach("police", &format!("+4670{n:07}"), n).await;
+    }
+    let kind = complete::Kind::Uri(account("police"));
+    let ask = Request::Complete(complete::Request { kind, prefix: String::new() });
+    let Reply::Complete(values) = bed.ask(ask).await.unwrap() else { panic!() };
+    assert_eq!(values.len(), complete::VALUES_MAX);
+}
+
+#[test]
+fn what_changes_or_reveals_leaves_an_audit_line_without_secrets() {
+    let police = || account("police");
+    let create = Request::CreateAccount(create_account::Request {
+        account: police(),
+        secret: Some(SecretText::new("AAECAwQFBgcICQoLDA0ODw==")),
+        bytes: None,
+        cms_key: None,
+    });
+    assert_eq!(audited(&create).as_deref(), Some("create account police"));
+    let add = blacklist_add::Request { account: police(), uri: uri("+46701") };
+    let line = audited(&Request::BlacklistAdd(add));
+    assert_eq!(line.as_deref(), Some("blacklist add police +46701"));
+    let finish = apply::Request::Finish { force: true, confirm_fingerprint: None };
+    assert_eq!(audited(&Request::Apply(finish)).as_deref(), Some("apply (forced)"));
+    assert_eq!(audited(&Request::Apply(apply::Request::Begin { size: 1 })), None);
+    let list = |reveal| Request::ListAccount(list_account::Request { reveal });
+    assert_eq!(audited(&list(true)).as_deref(), Some("list account --reveal"));
+    assert_eq!(audited(&list(false)), None);
+    let reload = Request::ReloadAccount(reload_account::Request {});
+    assert_eq!(audited(&reload).as_deref(), Some("reload account"));
 }
