@@ -1,8 +1,10 @@
 //! A client of its own making: rustls and tungstenite, nothing of our client library.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crs_keys::pool_ca::PoolCa;
 use futures_util::{SinkExt, StreamExt};
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
@@ -15,10 +17,16 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::{Bed, User};
+use super::User;
 
 /// Longest wait for anything; only a broken server reaches it.
 const LIMIT: Duration = Duration::from_secs(120);
+
+/// A node that a client can reach.
+pub(crate) trait Reach {
+    fn addr(&self) -> SocketAddr;
+    fn ca(&self) -> &PoolCa;
+}
 
 /// A connected client.
 pub(crate) struct Client {
@@ -39,8 +47,8 @@ pub(crate) enum Refusal {
 
 impl Client {
     /// Connects and reads `welcome`.
-    pub(crate) async fn connect(bed: &Bed, user: Option<&User>) -> Result<Self, Refusal> {
-        let tls = Self::tls(bed, config(bed, user)).await?;
+    pub(crate) async fn connect(to: &impl Reach, user: Option<&User>) -> Result<Self, Refusal> {
+        let tls = Self::tls(to, config(to, user)).await?;
         Self::upgrade(tls).await
     }
 
@@ -60,10 +68,10 @@ impl Client {
 
     /// The TLS part alone. In TLS 1.3 it may succeed although the server is about to refuse.
     pub(crate) async fn tls(
-        bed: &Bed,
+        to: &impl Reach,
         config: ClientConfig,
     ) -> Result<TlsStream<TcpStream>, Refusal> {
-        let tcp = TcpStream::connect(bed.addr).await.unwrap();
+        let tcp = TcpStream::connect(to.addr()).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         TlsConnector::from(Arc::new(config)).connect(name, tcp).await.map_err(Refusal::Tls)
     }
@@ -129,18 +137,18 @@ impl Client {
 }
 
 /// TLS settings of a client with the user's certificate, or none.
-pub(crate) fn config(bed: &Bed, user: Option<&User>) -> ClientConfig {
+pub(crate) fn config(to: &impl Reach, user: Option<&User>) -> ClientConfig {
     let identity = user
         .map(|user| (vec![user.keys.sign_cert.clone()], user.keys.sign_key.to_pkcs8().unwrap()));
-    config_with(bed, identity)
+    config_with(to, identity)
 }
 
 pub(crate) fn config_with(
-    bed: &Bed,
+    to: &impl Reach,
     identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
 ) -> ClientConfig {
     let mut roots = RootCertStore::empty();
-    roots.add(bed.ca.certificate().clone()).unwrap();
+    roots.add(to.ca().certificate().clone()).unwrap();
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()

@@ -14,7 +14,7 @@ use crs_types::rng::SeededRng;
 use crs_types::{Clock, NodeId, NodeName, OsRng, Secret, SystemClock, Timestamp};
 use tokio::net::TcpListener;
 
-pub(crate) use client::{Client, Refusal, config, config_with};
+pub(crate) use client::{Client, Reach, Refusal, config, config_with};
 pub(crate) use services::Fake;
 pub(crate) use users::{Domain, User};
 
@@ -153,6 +153,16 @@ impl Bed {
         let reply = client.ask("attach", serde_json::json!({"role": role, "device": device})).await;
         assert_eq!(reply["ok"], true, "{reply}");
         client
+    }
+}
+
+impl Reach for Bed {
+    fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    fn ca(&self) -> &PoolCa {
+        &self.ca
     }
 }
 

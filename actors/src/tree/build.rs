@@ -18,7 +18,7 @@ use crate::listener::{
 };
 use crate::relay::RelayService;
 use crate::session::{MediaRelay, NoRelay, SessionService};
-use crate::store::{StoreServices, StoredBlobs};
+use crate::store::{StoreGuard, StoreServices, StoredBlobs};
 use crate::supervisor::{
     Intensity, Restart, StartError, SupervisorConfig, SupervisorHandle, task_child,
 };
@@ -43,6 +43,9 @@ pub enum BuildError {
     /// A supervisor did not start.
     #[error("supervision: {0}")]
     Supervisor(#[from] SpawnErr),
+    /// The store has failed already.
+    #[error("store: {0}")]
+    Store(StartError),
     /// The relay did not start.
     #[error("relay: {0}")]
     Relay(StartError),
@@ -66,6 +69,8 @@ pub(super) async fn build(parts: NodeParts) -> Result<Node, BuildError> {
     });
     accounts::refresh(&context, &parts.store, &*blobs).await;
     let supervisors = supervisors(&context).await?;
+    let guard = StoreGuard::spec(parts.store.clone());
+    supervisors.store.start_child(guard).await.map_err(BuildError::Store)?;
     let relay = match parts.relay {
         Some(settings) => {
             let (clock, metrics) = (Arc::clone(&context.clock), &context.metrics);
@@ -136,12 +141,18 @@ async fn supervisors(context: &Arc<NodeContext>) -> Result<Supervisors, SpawnErr
     let limits = context.settings().limits;
     let root = supervisor(context, "root", 0, None).await?;
     let below = Some(root.cell());
+    // A store that has failed is not started again.
+    let never = Intensity { restarts: 0, ..Intensity::default() };
+    let config = SupervisorConfig { name: "store_sup", intensity: never, population: 0 };
+    let (clock, metrics) = (Arc::clone(&context.clock), &context.metrics);
+    let store = SupervisorHandle::start(config, clock, metrics, below.clone()).await?;
     Ok(Supervisors {
         sessions: supervisor(context, "session_sup", limits.sessions, below.clone()).await?,
         // The listener's capacity is the limit, which SIGHUP may raise; this one never is.
         connections: supervisor(context, "connection_sup", usize::MAX, below.clone()).await?,
         listeners: supervisor(context, "listeners", 0, below.clone()).await?,
         admin: supervisor(context, "admin_sup", CONNECTIONS_MAX, below).await?,
+        store,
         root,
     })
 }

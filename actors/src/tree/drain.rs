@@ -11,6 +11,8 @@ use crate::supervisor::SupervisorHandle;
 
 /// How long actors of one kind may take to stop before they are killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the store may take to write its tables back.
+const STORE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often the node looks whether it is idle.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Clients asked to move per step of the spread.
@@ -50,8 +52,15 @@ pub(super) async fn close(node: Node) {
     if let Some(relay) = relay {
         stop(relay.supervisor(), "relay_sup").await;
     }
+    if supervisors.store.is_running() {
+        // The guard closes the store, after everything that uses it.
+        if let Err(error) = supervisors.store.drain(STORE_TIMEOUT).await {
+            tracing::warn!(%error, "the store was not closed in order");
+        }
+    } else {
+        store.close().await;
+    }
     stop(&supervisors.root, "root").await;
-    store.close().await;
 }
 
 /// Waits until no call is left, at most `limit`.

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! root
+//! ├─ store_sup       the store's guard: its failure ends the node
 //! ├─ accounts        follows the control state (permanent)
 //! ├─ relay_sup       control of the data plane, allocations
 //! ├─ session_sup     calls (temporary)
@@ -11,7 +12,7 @@
 //! └─ admin_sup       the Unix socket (permanent), its connections (temporary)
 //! ```
 //!
-//! The store is not an actor: its failure is final and ends the node ([`Node::failed`]).
+//! A branch that gives up takes the root along, and [`Node::failed`] tells the process to stop.
 
 mod admin;
 mod build;
@@ -102,6 +103,7 @@ pub struct Node {
 /// The fixed upper part of the tree.
 struct Supervisors {
     root: SupervisorHandle,
+    store: SupervisorHandle,
     sessions: SupervisorHandle,
     connections: SupervisorHandle,
     listeners: SupervisorHandle,
@@ -154,11 +156,12 @@ impl Node {
     pub async fn failed(&self) -> String {
         let mut store = self.store.failed();
         tokio::select! {
-            () = self.supervisors.root.wait() => "supervision has given up".to_owned(),
+            biased;
             failed = store.wait_for(Option::is_some) => match failed {
                 Ok(why) => why.clone().unwrap_or_default(),
                 Err(_) => "the store has gone".to_owned(),
             },
+            () = self.supervisors.root.wait() => "supervision has given up".to_owned(),
         }
     }
 
