@@ -53,7 +53,7 @@ impl RelayConfig {
             limits: RelayLimits::default(),
             rate: LegRate::default(),
             batch: BATCH_DEFAULT,
-            offload: false,
+            offload: true,
             first_allocation: 1,
         }
     }

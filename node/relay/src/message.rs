@@ -42,14 +42,16 @@ pub(crate) struct AddLeg {
     pub(crate) address: Option<(u8, LegAddress)>,
 }
 
-/// From one thread to another.
+/// From one thread to another. `stamp` numbers the claims of the thread that proved the address: of
+/// two legs on one address the later claim has it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum PeerMessage {
     /// To the leg's home thread: the leg has proved an address on the sending thread, or, with
     /// `None`, the address it had proved there does not answer any more.
-    Claim { key: LegKey, from: u8, address: Option<LegAddress> },
-    /// From the leg's home thread to all: this is the leg's address now, proved on `owner`.
-    Bound { key: LegKey, owner: u8, address: Option<LegAddress> },
+    Claim { key: LegKey, from: u8, address: Option<LegAddress>, stamp: u64 },
+    /// From the leg's home thread to all: this is the leg's address now, proved on `owner`. The home
+    /// thread has taken `seen` messages of the receiver so far: a claim sent later is newer.
+    Bound { key: LegKey, owner: u8, address: Option<LegAddress>, stamp: u64, seen: u64 },
 }
 
 /// From one thread to the control side.

@@ -39,7 +39,14 @@ pub(super) struct Cold {
     pub(super) binding: Option<Box<LegBinding>>,
     /// The address proved *here*: this thread keeps its consent.
     pub(super) claim: Option<LegAddress>,
-    /// The thread that proved the leg's address (kept by the home thread).
+    /// Number of the message that told the home thread of the claim; `u64::MAX` until it is sent,
+    /// 0 on the home thread itself.
+    pub(super) claim_number: u64,
+    /// Number of this claim among all claims of this thread.
+    pub(super) claim_stamp: u64,
+    /// The same of the leg's address, as its owner numbered it.
+    pub(super) stamp: u64,
+    /// The thread that proved the leg's address.
     pub(super) owner: u8,
     /// News that a full ring has not taken yet; see `sync`.
     pub(super) dirty: u64,

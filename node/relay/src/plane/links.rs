@@ -19,6 +19,9 @@ pub(crate) struct Links {
     pub(crate) to: Vec<Option<Producer<PeerMessage>>>,
     /// From each thread; `None` for itself.
     pub(crate) from: Vec<Option<Consumer<PeerMessage>>>,
+    /// Messages put on the ring to each thread, and taken from the ring of each.
+    sent: Vec<u64>,
+    taken: Vec<u64>,
     wake_threads: u64,
     wake_control: bool,
 }
@@ -53,14 +56,29 @@ impl Links {
         peers: PeerLinks,
     ) -> Self {
         let PeerLinks { to, from } = peers;
-        Self { commands, reports, to, from, wake_threads: 0, wake_control: false }
+        let (sent, taken) = (vec![0; to.len()], vec![0; from.len()]);
+        Self { commands, reports, to, from, sent, taken, wake_threads: 0, wake_control: false }
     }
 
-    /// False when the ring is full.
-    pub(super) fn send(&mut self, thread: usize, message: PeerMessage) -> bool {
-        let Some(Some(ring)) = self.to.get_mut(thread) else { return true };
+    /// The message's number on its ring, from 1; `None` when the ring is full.
+    pub(super) fn send(&mut self, thread: usize, message: PeerMessage) -> Option<u64> {
+        let ring = self.to.get_mut(thread)?.as_mut()?;
         self.wake_threads |= 1 << thread;
-        ring.push(message).is_ok()
+        ring.push(message).ok()?;
+        self.sent[thread] += 1;
+        Some(self.sent[thread])
+    }
+
+    /// The next message of a thread.
+    pub(super) fn take(&mut self, thread: usize) -> Option<PeerMessage> {
+        let message = self.from.get_mut(thread)?.as_mut()?.pop().ok()?;
+        self.taken[thread] += 1;
+        Some(message)
+    }
+
+    /// Messages taken from a thread so far.
+    pub(super) fn taken(&self, thread: usize) -> u64 {
+        self.taken.get(thread).copied().unwrap_or(0)
     }
 
     /// False when the ring is full.

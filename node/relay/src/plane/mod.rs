@@ -53,6 +53,8 @@ pub(crate) struct Plane {
     cells: Arc<ThreadCells>,
     rng: Box<dyn Rng>,
     links: Links,
+    /// Claims of this thread so far.
+    claims: u64,
     /// Some leg has news that a full ring did not take.
     lagging: bool,
     retry_at: u64,
@@ -84,6 +86,7 @@ impl Plane {
             cells: parts.cells,
             rng: parts.rng,
             links: parts.links,
+            claims: 0,
             lagging: false,
             retry_at: 0,
         }

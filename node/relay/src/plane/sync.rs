@@ -3,6 +3,8 @@
 //! News is kept as a bit per receiver beside the leg's state and sent from the state as it is
 //! then: a full ring delays news, and joins it, but never loses it.
 
+use std::net::SocketAddr;
+
 use crs_proto::leg::{CONSENT_LIFETIME, LegBinding};
 
 use crate::bucket::Bucket;
@@ -40,17 +42,21 @@ impl Plane {
     pub(crate) fn peers(&mut self) {
         for thread in 0..self.links.from.len() {
             for _ in 0..PER_ROUND {
-                let ring = self.links.from.get_mut(thread).and_then(Option::as_mut);
-                let Some(Ok(message)) = ring.map(rtrb::Consumer::pop) else { break };
+                let Some(message) = self.links.take(thread) else { break };
                 match message {
-                    PeerMessage::Claim { key, from, address } => {
+                    PeerMessage::Claim { key, from, address, stamp } => {
                         if self.is_current(key) {
-                            self.decide(key.slot, from, address);
+                            self.decide(key.slot, from, address, stamp);
                         }
                     }
-                    PeerMessage::Bound { key, owner, address } => {
+                    PeerMessage::Bound { key, owner, address, stamp, seen } => {
                         if self.is_current(key) {
-                            self.apply(key.slot, owner, address);
+                            if owner != self.me && seen >= self.cold[key.slot as usize].claim_number
+                            {
+                                // An older word must not give an address away that was proved since.
+                                self.forget_claim(key.slot, address.map(LegAddress::remote));
+                            }
+                            self.apply(key.slot, owner, address, stamp);
                         }
                     }
                 }
@@ -84,8 +90,7 @@ impl Plane {
                 let patience = CONSENT_LIFETIME.as_micros() as u64;
                 self.wheel.set(key.slot, now + patience);
             }
-            self.cold[key.slot as usize].owner = owner;
-            self.apply(key.slot, owner, Some(address));
+            self.apply(key.slot, owner, Some(address), 0);
         }
     }
 
@@ -121,23 +126,30 @@ impl Plane {
         if let Some(address) = address {
             self.addresses.insert(Key::address(address.remote()), slot);
         }
-        if self.home(slot) == self.me {
-            self.decide(slot, self.me, address);
+        let cold = &mut self.cold[slot as usize];
+        self.claims += 1;
+        cold.claim_stamp = self.claims;
+        if slot % u32::from(self.threads) == u32::from(self.me) {
+            cold.claim_number = 0;
+            self.decide(slot, self.me, address, self.claims);
         } else {
-            self.cold[slot as usize].dirty |= CLAIM;
+            cold.claim_number = u64::MAX;
+            cold.dirty |= CLAIM;
             self.tell(slot);
         }
     }
 
     /// The home thread's decision about a claim: the newest proof wins, and only the thread that
     /// proved the present address can take it back.
-    fn decide(&mut self, slot: u32, from: u8, address: Option<LegAddress>) {
+    fn decide(&mut self, slot: u32, from: u8, address: Option<LegAddress>, stamp: u64) {
         let cold = &mut self.cold[slot as usize];
         if address.is_none() && cold.owner != from {
             return;
         }
-        cold.owner = from;
-        self.apply(slot, from, address);
+        if from != self.me {
+            self.forget_claim(slot, address.map(LegAddress::remote));
+        }
+        self.apply(slot, from, address, stamp);
         let others = (0..self.threads).filter(|thread| *thread != self.me);
         let news = others.fold(REPORT, |bits, thread| bits | 1 << thread);
         self.cold[slot as usize].dirty |= news;
@@ -145,23 +157,38 @@ impl Plane {
     }
 
     /// The leg's address is this one now.
-    fn apply(&mut self, slot: u32, owner: u8, address: Option<LegAddress>) {
+    fn apply(&mut self, slot: u32, owner: u8, address: Option<LegAddress>, stamp: u64) {
         let hot = &mut self.hot[slot as usize];
         let before = std::mem::replace(&mut hot.address, address);
+        let cold = &mut self.cold[slot as usize];
+        (cold.owner, cold.stamp) = (owner, stamp);
+        let claimed = cold.claim.map(LegAddress::remote);
         let remote = address.map(LegAddress::remote);
-        if owner != self.me {
-            self.forget_claim(slot, remote);
-        }
-        if let Some(old) = before.map(LegAddress::remote).filter(|old| Some(*old) != remote) {
+        let kept = |old: SocketAddr| Some(old) == remote || Some(old) == claimed;
+        if let Some(old) = before.map(LegAddress::remote).filter(|old| !kept(*old)) {
             self.addresses.remove(&Key::address(old), slot);
         }
-        if let Some(remote) = remote {
-            self.addresses.insert(Key::address(remote), slot);
+        let Some(remote) = remote else { return };
+        let key = Key::address(remote);
+        let other = self.addresses.get(&key).filter(|other| *other != slot);
+        if other.is_none_or(|other| !self.has_later(other, remote, owner, stamp)) {
+            self.addresses.insert(key, slot);
         }
     }
 
+    /// True when leg `other` got `remote` by a later claim of the same thread: news of legs comes
+    /// from their home threads, and so may come in another order than the claims were made.
+    fn has_later(&self, other: u32, remote: SocketAddr, owner: u8, stamp: u64) -> bool {
+        let (hot, cold) = (&self.hot[other as usize], &self.cold[other as usize]);
+        let is_there =
+            |address: Option<LegAddress>| address.map(LegAddress::remote) == Some(remote);
+        let bound = is_there(hot.address) && cold.owner == owner && cold.stamp > stamp;
+        let claim = is_there(cold.claim) && owner == self.me && cold.claim_stamp > stamp;
+        bound || claim
+    }
+
     /// Another thread has the leg now: stop checking the address that was proved here.
-    fn forget_claim(&mut self, slot: u32, kept: Option<std::net::SocketAddr>) {
+    fn forget_claim(&mut self, slot: u32, kept: Option<SocketAddr>) {
         let cold = &mut self.cold[slot as usize];
         let Some(claim) = cold.claim.take() else { return };
         cold.dirty &= !CLAIM;
@@ -194,13 +221,19 @@ impl Plane {
                 CLAIM => {
                     let home = slot % u32::from(self.threads);
                     let address = cold.claim;
-                    self.links
-                        .send(home as usize, PeerMessage::Claim { key, from: self.me, address })
+                    let message =
+                        PeerMessage::Claim { key, from: self.me, address, stamp: cold.claim_stamp };
+                    let number = self.links.send(home as usize, message);
+                    cold.claim_number = number.unwrap_or(u64::MAX);
+                    number.is_some()
                 }
                 thread => {
                     let (owner, address) = (cold.owner, hot.address);
-                    let message = PeerMessage::Bound { key, owner, address };
-                    self.links.send(thread.trailing_zeros() as usize, message)
+                    let to = thread.trailing_zeros() as usize;
+                    let seen = self.links.taken(to);
+                    let message =
+                        PeerMessage::Bound { key, owner, address, stamp: cold.stamp, seen };
+                    self.links.send(to, message).is_some()
                 }
             };
             if !taken {
@@ -232,9 +265,5 @@ impl Plane {
         if !self.links.report(Report { key, what }) {
             self.cells.ring_full.add(1);
         }
-    }
-
-    fn home(&self, slot: u32) -> u8 {
-        (slot % u32::from(self.threads)) as u8
     }
 }
