@@ -27,7 +27,9 @@ pub(super) async fn run(context: &AdminContext, request: Request) -> Result<Repl
 
 async fn system(context: &AdminContext, local_only: bool) -> Vec<Test> {
     let mut tests: Vec<Test> = Vec::new();
-    for check in doctor::checks(context, &[]).await {
+    // Accounts are looked at by `health-check account`, each for itself.
+    let groups = ["node", "storage", "system"].map(str::to_owned);
+    for check in doctor::checks(context, &groups).await {
         tests.push(test(check));
     }
     tests.extend(context.probe.system(local_only).await);

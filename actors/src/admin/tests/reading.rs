@@ -115,6 +115,11 @@ async fn health_check_joins_updates_and_the_probes_tests() {
     assert_eq!((report.exit(), report.node.as_str()), (Exit::Error, "crs1"));
     assert_eq!(report.tests[2].description, "police local true");
     assert!(bed.ask(check("fire")).await.unwrap_err().is(Code::NoSuchAccount));
+    let what = health_check::What::System;
+    let system = Request::HealthCheck(health_check::Request { what, local_only: false });
+    let Reply::HealthCheck(report) = bed.ask(system).await.unwrap() else { panic!() };
+    assert!(report.tests.iter().any(|test| test.name == "quorum"));
+    assert!(report.tests.iter().all(|test| !test.name.starts_with("update")));
     let _turn = bed.context.probes.try_acquire().unwrap();
     assert!(bed.ask(check("police")).await.unwrap_err().is(Code::Busy));
 }
