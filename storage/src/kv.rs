@@ -4,12 +4,18 @@
 //! because tables are a cache: they are trusted only after a clean close, or when the machine
 //! has not been rebooted since they were opened (the process died, the page cache did not).
 //! Otherwise they are rebuilt from snapshot and log.
+//!
+//! Sled does not survive a full disk: after one failed write-back every call fails. Then the
+//! tables move into memory (posts are refused meanwhile, so they do not grow) until there is
+//! room again.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use crate::table::memory::MemoryEngine;
 use crate::table::{Changes, Engine, Kv, Rows, TableError};
 
 /// Names the boot during which the tables are in use; `clean` when they are not.
@@ -20,14 +26,23 @@ const CLEAN: &str = "clean";
 pub(crate) struct SledEngine {
     path: PathBuf,
     cache_bytes: u64,
-    suspect: bool,
+    suspect: AtomicBool,
     state: Mutex<State>,
 }
 
 struct State {
     db: Option<sled::Db>,
+    /// In place of the database while the disk is full.
+    memory: Option<MemoryEngine>,
     /// Every handle that was given out; they are cut off when the database starts over.
     handles: BTreeMap<String, Arc<SledTable>>,
+}
+
+/// Where tables are started over.
+#[derive(Clone, Copy)]
+enum Home {
+    Disk,
+    Memory,
 }
 
 struct SledTable {
@@ -40,19 +55,23 @@ impl SledEngine {
         fs::create_dir_all(path).map_err(|e| TableError::disk(&e))?;
         let marker = fs::read_to_string(path.join(MARKER)).unwrap_or_default();
         let trusted = marker == CLEAN || (!marker.is_empty() && marker == boot_id());
-        let opened = open_db(path, cache_bytes);
-        let suspect = !trusted || opened.is_err();
-        let db = match opened {
-            Ok(db) => db,
+        let state = State { db: None, memory: None, handles: BTreeMap::new() };
+        let state = Mutex::new(state);
+        let this = Self { path: path.to_owned(), cache_bytes, suspect: AtomicBool::new(!trusted), state };
+        match open_db(path, cache_bytes).and_then(|db| this.mark().map(|()| db)) {
+            Ok(db) => this.lock().db = Some(db),
             Err(failure) => {
                 tracing::warn!(%failure, "the tables cannot be opened; starting over");
-                start_over(path)?;
-                open_db(path, cache_bytes)?
+                this.suspect.store(true, Ordering::Release);
+                this.reset(&mut this.lock(), Home::Disk)?;
             }
-        };
-        fs::write(path.join(MARKER), boot_id()).map_err(|e| TableError::disk(&e))?;
-        let state = Mutex::new(State { db: Some(db), handles: BTreeMap::new() });
-        Ok(Self { path: path.to_owned(), cache_bytes, suspect, state })
+        }
+        Ok(this)
+    }
+
+    /// Notes that the tables are in use during this boot.
+    fn mark(&self) -> Result<(), TableError> {
+        fs::write(self.path.join(MARKER), boot_id()).map_err(|e| TableError::disk(&e))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -61,25 +80,44 @@ impl SledEngine {
 
     /// Throws the whole database away. Other groups' handles fail from now on, which makes
     /// those groups rebuild as well.
-    fn reset(&self, state: &mut State) -> Result<(), TableError> {
+    fn reset(&self, state: &mut State, to: Home) -> Result<(), TableError> {
         for handle in state.handles.values() {
             *handle.tree.write().unwrap_or_else(PoisonError::into_inner) = None;
         }
         state.handles.clear();
         state.db = None;
-        start_over(&self.path)?;
-        state.db = Some(open_db(&self.path, self.cache_bytes)?);
-        fs::write(self.path.join(MARKER), boot_id()).map_err(|e| TableError::disk(&e))
+        state.memory = None;
+        let fresh = match to {
+            Home::Disk => start_over(&self.path)
+                .and_then(|()| open_db(&self.path, self.cache_bytes))
+                .and_then(|db| try_out(&db).map(|()| db))
+                .and_then(|db| self.mark().map(|()| db)),
+            Home::Memory => Err(TableError::Engine("they failed just now".to_owned())),
+        };
+        match fresh {
+            Ok(db) => state.db = Some(db),
+            Err(failure) => {
+                tracing::warn!(%failure, "the tables cannot be on the disk; they are in memory now");
+                state.memory = Some(MemoryEngine::default());
+                // What is left of them takes space; without its marker it is never trusted.
+                let _ = start_over(&self.path);
+            }
+        }
+        Ok(())
     }
 }
 
 impl Engine for SledEngine {
     fn open(&self, name: &str) -> Result<Arc<dyn Kv>, TableError> {
         let mut state = self.lock();
+        if state.db.is_none() && state.memory.is_none() {
+            self.reset(&mut state, Home::Disk)?;
+        }
+        if let Some(memory) = &state.memory {
+            return memory.open(name);
+        }
         let Some(db) = &state.db else {
-            self.reset(&mut state)?;
-            drop(state);
-            return self.open(name);
+            return Err(TableError::Engine("no database".to_owned()));
         };
         let tree = db.open_tree(name).map_err(engine)?;
         let table = Arc::new(SledTable { tree: RwLock::new(Some(tree)) });
@@ -89,25 +127,37 @@ impl Engine for SledEngine {
 
     fn clear(&self, name: &str) -> Result<(), TableError> {
         let mut state = self.lock();
+        if let Some(memory) = &state.memory {
+            return memory.clear(name);
+        }
         let cleared = match &state.db {
             Some(db) => db.open_tree(name).and_then(|tree| {
                 // A write-back shows whether the database still works at all.
                 tree.clear()?;
                 db.flush().map(|_| ())
             }),
-            None => Err(sled::Error::Unsupported("no database".to_owned())),
+            None => return self.reset(&mut state, Home::Disk),
         };
         match cleared {
             Ok(()) => Ok(()),
             Err(failure) => {
                 tracing::warn!(%failure, "the tables are thrown away");
-                self.reset(&mut state)
+                // On a full disk a fresh database would fail in the middle of the rebuild.
+                self.reset(&mut state, Home::Memory)
             }
         }
     }
 
     fn suspect(&self) -> bool {
-        self.suspect
+        self.suspect.load(Ordering::Acquire)
+    }
+
+    fn displaced(&self) -> bool {
+        self.lock().memory.is_some()
+    }
+
+    fn replace(&self) {
+        self.lock().memory = None;
     }
 
     fn close(&self) -> Result<(), TableError> {
@@ -180,6 +230,17 @@ fn open_db(path: &Path, cache_bytes: u64) -> Result<sled::Db, TableError> {
         .mode(sled::Mode::HighThroughput)
         .flush_every_ms(Some(500));
     config.open().map_err(engine)
+}
+
+/// Writes something through to the disk: sled opens on a full one and fails afterwards.
+fn try_out(db: &sled::Db) -> Result<(), TableError> {
+    let tree = db.open_tree("try-out").map_err(engine)?;
+    for n in 0..64u8 {
+        tree.insert([n], vec![n; 4_096]).map_err(engine)?;
+    }
+    db.flush().map_err(engine)?;
+    db.drop_tree("try-out").map_err(engine)?;
+    db.flush().map(|_| ()).map_err(engine)
 }
 
 fn start_over(path: &Path) -> Result<(), TableError> {

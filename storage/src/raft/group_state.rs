@@ -142,7 +142,8 @@ impl GroupState {
     /// Rebuilds tables that failed a reader, so that they heal without waiting for a write.
     pub(crate) fn heal(&self) -> Result<(), StateError> {
         let applied = self.lock_applied();
-        if self.broken.swap(false, Ordering::AcqRel) {
+        let broken = self.broken.swap(false, Ordering::AcqRel);
+        if broken && matches!(self.machine, Machine::Mailbox(_)) {
             self.rebuild(&applied)?;
         }
         Ok(())

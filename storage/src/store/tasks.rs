@@ -26,6 +26,8 @@ const PUMP_PAUSE: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_secs(1);
 /// Ticks between two looks for what has expired.
 const EXPIRE_TICKS: u64 = 30;
+/// Tables move back from memory to disk when this much is free.
+const TABLES_ROOM: u64 = 8 << 20;
 /// Rows removed by one command.
 const REMOVE_ROWS: u32 = 1_000;
 /// A snapshot is made when a group has this many live entries, whatever their size: each takes
@@ -169,6 +171,11 @@ impl Inner {
     }
 
     async fn heal_tables(&self) {
+        let free = self.free_bytes.load(Ordering::Acquire);
+        if self.engine.displaced() && free >= self.config.min_free_bytes.max(TABLES_ROOM) {
+            self.engine.replace();
+            self.groups.iter().for_each(|g| g.state.broken.store(true, Ordering::Release));
+        }
         for group in &self.groups {
             if !group.state.broken.load(Ordering::Acquire) {
                 continue;

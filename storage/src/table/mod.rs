@@ -63,6 +63,12 @@ pub trait Engine: Send + Sync + 'static {
     /// True when the tables may lack or garble what was written before a crash, so that they
     /// have to be rebuilt from snapshot and log.
     fn suspect(&self) -> bool;
+    /// True while the tables are in memory because the disk has no room for them.
+    fn displaced(&self) -> bool {
+        false
+    }
+    /// There is room again: the next [`Engine::clear`] of each table starts over on disk.
+    fn replace(&self) {}
     /// Writes everything back, so that the next opening can trust the tables.
     fn close(&self) -> Result<(), TableError>;
     /// Bytes on disk.
