@@ -1,321 +1,237 @@
-"""Two clients written from docs/protocol.md against a node, and certificates that are refused."""
+"""What a client written from docs/protocol.md does all day: attach, messages, calls with media."""
 
 import asyncio
 import base64
-import datetime
 import os
 import random
-import socket
-import ssl
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
-from crs_client import Client, Leg, ProtocolError, tls_context, uuid7
-from node import Node
-
-ALICE, BOB, CAROL, DAVE = "+46700000001", "+46700000002", "+46700000003", "+46700000004"
+from crs_client import Leg, ProtocolError, uuid7
+from node import until
 
 
-@pytest.fixture(scope="module")
-def node():
-    node = Node()
-    try:
-        yield node.start()
-    finally:
-        node.stop()
+def b64(data):
+    return base64.b64encode(data).decode()
 
 
-@pytest.fixture(scope="module")
-def domain(node):
-    return node.domain("police", [ALICE, BOB, CAROL, DAVE])
+async def refused(awaitable):
+    """The error of a request that the server must refuse."""
+    with pytest.raises(ProtocolError) as error:
+        await awaitable
+    return error.value
 
 
-@pytest.fixture(scope="module")
-def pems(domain):
-    return {number: domain.enrol(number) for number in (ALICE, BOB, CAROL, DAVE)}
+async def test_welcome_says_who_we_are(user):
+    alice = user()
+    async with alice.connect() as client:
+        assert client.welcome["protocol"] == "crs.v1"
+        assert (client.welcome["account"], client.welcome["uri"]) == ("police", alice.uri)
+        assert set(client.welcome["features"]) >= {"call", "lookup", "message", "relay", "update"}
+        assert client.welcome["limits"]["frame"] == 98_304
+        assert "update_only" not in client.welcome
+        assert (await client.request("time"))["period"] == (await client.request("time"))["period"]
+        assert (await refused(client.request("msg.fetch", after=0))).code == "not-attached"
+        assert (await refused(client.request("no.such.op"))).code == "unknown-op"
 
 
-def client(node, pem):
-    context = tls_context(pem / "ca.pem", pem / "cert.pem", pem / "key.pem")
-    return Client(node.server, context)
+async def test_attach_replace_detach_bye(user):
+    alice = user()
+    async with alice.connect() as first, alice.connect() as second:
+        info = {"version": "python/1", "os": "Linux", "os_version": "6"}
+        reply = await first.attach(device="phone-1", client_info=info)
+        assert (reply["state"], reply["role"], reply["waiting"], reply["sessions"]) == ("attached", "primary", 0, [])
+        assert [update["confirmed"] for update in reply["updates"]] == [False]
+        await second.attach(device="phone-2")
+        assert (await first.event("unregistered"))["reason"] == "replaced"
+        assert (await refused(first.request("msg.fetch", after=0))).code == "not-attached"
+        await first.attach(role="secondary", device="tablet")
+        assert (await refused(first.ack([1]))).code == "not-allowed"
+        await second.request("detach")
+        assert (await refused(second.request("lookup", uri=alice.uri))).code == "not-attached"
+        await second.request("bye")
+        assert await second.closed() == (1000, "bye")
 
 
-def run(coroutine):
-    asyncio.run(asyncio.wait_for(coroutine, 60))
+async def test_keys_of_the_month_and_lookup(user):
+    alice, bob = user(), user()
+    await alice.keys()
+    month = await bob.keys()
+    async with alice.connect() as client:
+        assert [update["confirmed"] for update in (await client.attach())["updates"]] == [True]
+        found = await client.request("lookup", uri=bob.uri)
+        assert (found["uri"], found["account"], found["attached"]) == (bob.uri, "police", False)
+        assert base64.b64decode(found["keys"][0]["sign_cert"]) == month.sign_cert
+        assert (await client.request("lookup", uri=bob.uri.removeprefix("tel:")))["uri"] == bob.uri
+        assert (await refused(client.request("lookup", uri="tel:+46999999999"))).code == "not-found"
+        assert (await refused(client.request("upd.get", period="2001-01"))).code in ("not-found", "gone")
 
 
-def test_welcome_says_who_we_are(node, pems):
-    async def go():
-        async with client(node, pems[ALICE]) as alice:
-            assert alice.welcome["protocol"] == "crs.v1"
-            assert (alice.welcome["account"], alice.welcome["uri"]) == ("police", f"tel:{ALICE}")
-            assert (await alice.request("time"))["period"]
-            with pytest.raises(ProtocolError) as refused:
-                await alice.request("msg.fetch", after=0)
-            assert refused.value.code == "not-attached"
-            with pytest.raises(ProtocolError) as unknown:
-                await alice.request("no.such.op")
-            assert unknown.value.code == "unknown-op"
-    run(go())
+async def test_message_to_someone_offline_then_ack_and_receipt(user):
+    alice, bob = user(), user()
+    mid, body = uuid7(), os.urandom(300)
+    async with alice.connect() as client:
+        await client.attach()
+        posted = await client.post(bob.uri, body, mid)
+        assert (posted["mid"], posted["copies"], posted["duplicate"]) == (mid, 1, False)
+        assert (await client.post(bob.uri, body, mid))["duplicate"] is True
+        assert (await refused(client.post(bob.uri, b"other", mid))).code == "id-conflict"
+        async with bob.connect() as other:
+            assert (await other.attach())["waiting"] == 1
+            [item] = await other.fetch_all()
+            assert (item["kind"], item["mid"], item["from"], item["account"]) == ("content", mid, alice.uri, "police")
+            assert base64.b64decode(item["body"]) == body
+            assert (await other.ack([item["n"]]))["removed"] == 1
+            assert (await other.ack([item["n"]]))["removed"] == 0
+            assert await other.fetch_all() == []
+        receipt = await client.fetch_until("receipt", mid)
+        assert receipt["by"] == bob.uri
+        assert (await client.event("msg.acked"))["mid"] == mid
+        await client.ack([receipt["n"]])
+        assert await client.fetch_all() == []
 
 
-def test_message_to_someone_offline_then_ack_and_receipt(node, pems):
-    async def go():
-        mid, body = uuid7(), os.urandom(300)
-        async with client(node, pems[ALICE]) as alice:
-            await alice.attach()
-            posted = await alice.post(f"tel:{BOB}", body, mid)
-            assert (posted["mid"], posted["copies"], posted["duplicate"]) == (mid, 1, False)
-            assert (await alice.post(f"tel:{BOB}", body, mid))["duplicate"] is True
-            with pytest.raises(ProtocolError) as conflict:
-                await alice.post(f"tel:{BOB}", b"other", mid)
-            assert conflict.value.code == "id-conflict"
-            async with client(node, pems[BOB]) as bob:
-                assert (await bob.attach())["waiting"] == 1
-                [item] = await bob.fetch_all()
-                assert (item["kind"], item["mid"], item["from"]) == ("content", mid, f"tel:{ALICE}")
-                assert base64.b64decode(item["body"]) == body
-                assert (await bob.ack([item["n"]]))["removed"] == 1
-                assert (await bob.ack([item["n"]]))["removed"] == 0
-                assert await bob.fetch_all() == []
-            await alice.event("msg.acked", mid=mid)
-            [receipt] = await alice.fetch_all()
-            assert (receipt["kind"], receipt["mid"], receipt["by"]) == ("receipt", mid, f"tel:{BOB}")
-            await alice.ack([receipt["n"]])
-    run(go())
+async def test_order_and_paging(user):
+    alice, carol = user(), user()
+    async with alice.connect() as client, carol.connect() as other:
+        await client.attach()
+        await other.attach()
+        bodies = [bytes([n]) * 5000 for n in range(40)]
+        await asyncio.gather(*(client.post(carol.uri, body) for body in bodies[:30]))
+        for body in bodies[30:]:
+            await client.post(carol.uri, body)
+        await other.event("msg.new")
+        items = await other.fetch_all()
+        assert [base64.b64decode(item["body"]) for item in items] == bodies
+        assert (await other.ack(item["n"] for item in items))["removed"] == 40
 
 
-def test_order_and_paging(node, pems):
-    async def go():
-        async with client(node, pems[ALICE]) as alice, client(node, pems[CAROL]) as carol:
-            await alice.attach()
-            await carol.attach()
-            bodies = [bytes([n]) * 5000 for n in range(40)]
-            await asyncio.gather(*(alice.post(f"tel:{CAROL}", body) for body in bodies[:30]))
-            for body in bodies[30:]:
-                await alice.post(f"tel:{CAROL}", body)
-            await carol.event("msg.new")
-            items = await carol.fetch_all()
-            assert [base64.b64decode(item["body"]) for item in items] == bodies
-            assert (await carol.ack(item["n"] for item in items))["removed"] == 40
-    run(go())
+async def test_bodies_at_and_over_the_limit(user):
+    alice, bob = user(), user()
+    async with alice.connect() as client:
+        await client.attach()
+        assert (await client.post(bob.uri, bytes(65_536)))["copies"] == 1
+        assert (await refused(client.post(bob.uri, bytes(65_537)))).code == "too-large"
+        assert (await refused(client.post("tel:+46999999999", b"x"))).code == "not-found"
+        assert (await refused(client.post(bob.uri, b"x", uuid7(1_000_000)))).code == "id-too-old"
+        assert (await refused(client.post(bob.uri, b"x", "01932c2e-8f00-4abc-8def-0123456789ab"))).code in (
+            "bad-argument", "malformed")
 
 
 @pytest.mark.parametrize("sha1", [False, True], ids=["sha256", "sha1"])
-def test_call_with_media_both_ways(node, pems, sha1):
-    async def go():
-        async with client(node, pems[ALICE]) as alice, client(node, pems[BOB]) as bob:
-            await alice.attach()
-            await bob.attach()
+async def test_call_with_media_both_ways(user, sha1):
+    alice, bob = user(), user()
+    async with alice.connect() as caller, bob.connect() as callee:
+        await caller.attach()
+        await callee.attach()
+        session, offer, answer = uuid7(), b64(b"an offer only Bob reads"), b64(b"an answer")
+        invited = await caller.request("call.invite", session=session, to=bob.uri, offer=offer, media="rtp")
+        assert invited["state"] in ("invite", "ringing")
+        rings = await callee.event("call.state", session=session)
+        assert (rings["offer"], rings["from"], rings["from_account"]) == (offer, alice.uri, "police")
+        await callee.request("call.ringing", session=session)
+        await caller.event("call.state", session=session, state="ringing")
+        legs = [Leg(await who.request("relay.alloc", session=session), sha1) for who in (caller, callee)]
+        for leg in legs:
+            await leg.bind()
+            assert leg.checks >= 1, "the relay must prove an address before it answers"
+        again = await caller.request("relay.alloc", session=session)
+        assert (again["leg"], again["ufrag"]) == (legs[0].id, legs[0].ufrag.decode())
+        assert (await caller.request("relay.refresh", leg=legs[0].id))["lifetime_ms"] > 0
+        assert (await callee.request("call.answer", session=session, answer=answer))["state"] == "talk"
+        talk = await caller.event("call.state", session=session, state="talk")
+        assert (talk["answer"], talk["device"]) == (answer, "python-1")
+        sounds = [[random.randbytes(160) for _ in range(50)] for _ in legs]
+        await asyncio.gather(*(leg.send_rtp(sound) for leg, sound in zip(legs, sounds)))
+        for leg, sound in zip(legs, reversed(sounds)):
+            await leg.hear(len(sound))
+            assert [leg.heard.payloads[n] for n in sorted(leg.heard.payloads)] == sound
+            assert (leg.heard.lost, leg.heard.duplicates) == (0, 0)
+        ended = await caller.request("call.hangup", session=session, reason="normal", detail="user")
+        assert (ended["state"], ended["who"], ended["stage"]) == ("hangup", "caller", "after-answer")
+        end = await callee.event("call.state", session=session, state="hangup")
+        assert (end["reason"], end["who"], end["detail"]) == ("normal", "caller", "user")
+        for leg in legs:
+            leg.close()
+
+
+async def test_declined_and_cancelled(user):
+    alice, bob = user(), user()
+    async with alice.connect() as caller, bob.connect() as callee:
+        await caller.attach()
+        await callee.attach()
+        session = uuid7()
+        await caller.request("call.invite", session=session, to=bob.uri, offer=b64(b"1"))
+        await callee.event("call.state", session=session, state="invite")
+        await callee.request("call.hangup", session=session)
+        end = await caller.event("call.state", session=session, state="hangup")
+        assert (end["reason"], end["who"], end["stage"]) == ("declined", "callee", "before-answer")
+        session = uuid7()
+        await caller.request("call.invite", session=session, to=bob.uri, offer=b64(b"2"))
+        await callee.event("call.state", session=session, state="invite")
+        assert (await caller.request("call.hangup", session=session))["reason"] == "cancelled"
+        end = await callee.event("call.state", session=session, state="hangup")
+        assert (end["reason"], end["who"]) == ("cancelled", "caller")
+
+
+async def test_forking_first_answer_wins_and_resume(user):
+    alice, bob = user(), user()
+    async with alice.connect() as caller, bob.connect() as phone, bob.connect() as tablet:
+        await caller.attach()
+        await phone.attach(device="phone")
+        await tablet.attach(device="tablet", role="secondary")
+        session = uuid7()
+        await caller.request("call.invite", session=session, to=bob.uri, offer=b64(b"offer"))
+        for device in (phone, tablet):
+            await device.event("call.state", session=session, state="invite")
+        await tablet.request("call.answer", session=session, answer=b64(b"tablet"))
+        end = await phone.event("call.state", session=session, state="hangup")
+        assert end["reason"] == "answered-elsewhere"
+        late = await refused(phone.request("call.answer", session=session, answer=b64(b"phone")))
+        assert late.code == "gone"
+        assert (await caller.event("call.state", session=session, state="talk"))["device"] == "tablet"
+        caller.socket.transport.abort()
+        async with alice.connect() as back:
+            [state] = (await back.attach(resume=[session, uuid7()]))["sessions"]
+            assert (state["session"], state["state"], state["device"]) == (session, "talk", "tablet")
+            await back.request("call.hangup", session=session)
+        assert (await tablet.event("call.state", session=session, state="hangup"))["who"] == "caller"
+
+
+async def test_a_call_to_nobody(user):
+    alice, carol = user(), user()
+    async with alice.connect() as caller:
+        await caller.attach()
+        for number, state in (("tel:+46799999999", "responder-not-found"), (carol.uri, "responder-not-connected")):
             session = uuid7()
-            offer = base64.b64encode(b"an offer only Bob reads").decode()
-            invited = await alice.request(
-                "call.invite", session=session, to=f"tel:{BOB}", offer=offer, media="rtp")
-            assert invited["state"] in ("invite", "ringing")
-            rings = await bob.event("call.state", session=session)
-            assert (rings["offer"], rings["from"]) == (offer, f"tel:{ALICE}")
-            await bob.request("call.ringing", session=session)
-            await alice.event("call.state", session=session, state="ringing")
-            legs = [Leg(await who.request("relay.alloc", session=session), sha1)
-                    for who in (alice, bob)]
-            for leg in legs:
-                await leg.bind()
-                assert leg.checks >= 1, "the relay must prove an address before it answers"
-            answer = base64.b64encode(b"an answer").decode()
-            assert (await bob.request("call.answer", session=session, answer=answer))["state"] == "talk"
-            talk = await alice.event("call.state", session=session, state="talk")
-            assert (talk["answer"], talk["device"]) == (answer, "python-1")
-            sounds = [[random.randbytes(160) for _ in range(50)] for _ in legs]
-            await asyncio.gather(*(leg.send_rtp(sound) for leg, sound in zip(legs, sounds)))
-            await asyncio.sleep(0.3)
-            for leg, sound in zip(legs, reversed(sounds)):
-                heard = [leg.heard.payloads[n] for n in sorted(leg.heard.payloads)]
-                assert leg.heard.lost == 0 and heard == sound
-            ended = await alice.request("call.hangup", session=session, reason="normal")
-            assert (ended["state"], ended["who"], ended["stage"]) == ("hangup", "caller", "after-answer")
-            end = await bob.event("call.state", session=session, state="hangup")
-            assert (end["reason"], end["who"]) == ("normal", "caller")
-            for leg in legs:
-                leg.close()
-    run(go())
+            reply = await caller.request("call.invite", session=session, to=number, offer=b64(b"offer"))
+            if reply["state"] != state:
+                await caller.event("call.state", session=session, state=state, within=40)
 
 
-def test_a_call_to_nobody(node, pems):
-    async def go():
-        async with client(node, pems[ALICE]) as alice:
-            await alice.attach()
-            offer = base64.b64encode(b"offer").decode()
-            for number, state in (("+46799999999", "responder-not-found"),
-                                  (CAROL, "responder-not-connected")):
-                session = uuid7()
-                reply = await alice.request(
-                    "call.invite", session=session, to=f"tel:{number}", offer=offer)
-                if reply["state"] != state:
-                    await alice.event("call.state", session=session, state=state, within=60)
-    run(go())
+async def test_blacklisted_is_denied_and_cut(node, user):
+    dave = user()
+    number = dave.uri.removeprefix("tel:")
+    async with dave.connect() as client:
+        await client.attach()
+        node.cli("blacklist", "add", "police", number)
+        assert (await client.event("unregistered"))["reason"] == "blacklisted"
+        assert await client.closed() == (1008, "denied")
+    async with dave.connect() as client:
+        denied = await refused(client.attach())
+        assert (denied.code, denied.reason) == ("denied", "blacklisted")
+        assert (await refused(client.request("msg.fetch", after=0))).code == "not-attached"
+    node.cli("blacklist", "remove", "police", number)
+    async with dave.connect() as client:
+        await client.attach()
 
 
-def test_blacklisted_is_denied_and_nothing_else(node, pems):
-    node.cli("blacklist", "add", "client", "police", DAVE)
-
-    async def go():
-        async with client(node, pems[DAVE]) as dave:
-            with pytest.raises(ProtocolError) as denied:
-                await dave.attach()
-            assert (denied.value.code, denied.value.reason) == ("denied", "blacklisted")
-    run(go())
-    node.cli("blacklist", "remove", "client", "police", DAVE)
-
-
-# ---- certificates that are refused in the handshake ----
-
-def answer_of(server, context):
-    """What the server does with a certificate: "alert" and no application byte, or what it sent."""
-    host, port = server.rsplit(":", 1)
-    raw = socket.create_connection((host, int(port)), 10)
-    try:
-        with context.wrap_socket(raw, server_hostname=host) as tls:
-            tls.settimeout(10)
-            # In TLS 1.3 our handshake ends first: the refusal comes with the first read.
-            tls.sendall(
-                b"GET /crs/v1 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-                b"Sec-WebSocket-Protocol: crs.v1\r\n\r\n")
-            return tls.recv(100)
-    except ssl.SSLError as error:
-        return "alert" if "ALERT" in str(error).upper() else str(error)
-    except (ConnectionError, TimeoutError) as error:
-        return str(error)
-    finally:
-        raw.close()
-
-
-def forged(folder, pem, usage, days=30):
-    """A certificate with the names and extensions of a real one, from a CA of our own."""
-    real = x509.load_pem_x509_certificate((pem / "cert.pem").read_bytes())
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    now = datetime.datetime.now(datetime.timezone.utc)
-    builder = (x509.CertificateBuilder().subject_name(real.subject).issuer_name(real.issuer)
-               .public_key(key.public_key()).serial_number(x509.random_serial_number())
-               .not_valid_before(now - datetime.timedelta(days=1))
-               .not_valid_after(now + datetime.timedelta(days=days)))
-    for extension in real.extensions:
-        if isinstance(extension.value, x509.ExtendedKeyUsage):
-            builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), extension.critical)
-        elif not isinstance(extension.value, (x509.AuthorityKeyIdentifier, x509.SubjectKeyIdentifier)):
-            builder = builder.add_extension(extension.value, extension.critical)
-    cert = builder.sign(ca_key, hashes.SHA256())
-    (folder / "cert.pem").write_bytes(cert.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
-    return tls_context(pem / "ca.pem", folder / "cert.pem", folder / "key.pem")
-
-
-def test_a_good_certificate_is_answered(node, pems):
-    pem = pems[ALICE]
-    context = tls_context(pem / "ca.pem", pem / "cert.pem", pem / "key.pem")
-    assert b"101" in answer_of(node.server, context)
-
-
-def test_no_certificate(node, pems):
-    assert answer_of(node.server, tls_context(pems[ALICE] / "ca.pem")) == "alert"
-
-
-def test_own_ca_for_a_real_user(node, pems, tmp_path):
-    usage = x509.oid.ExtendedKeyUsageOID.CLIENT_AUTH
-    assert answer_of(node.server, forged(tmp_path, pems[ALICE], usage)) == "alert"
-
-
-def test_wrong_usage(node, pems, tmp_path):
-    usage = x509.oid.ExtendedKeyUsageOID.SERVER_AUTH
-    assert answer_of(node.server, forged(tmp_path, pems[ALICE], usage)) == "alert"
-
-
-def test_another_accounts_ca_for_this_accounts_user(node, pems, tmp_path):
-    """The other account is hosted on the same node, so its CA is known, but not for this user."""
-    other = node.domain("other", [ALICE])
-    pem = other.enrol(ALICE)
-    context = tls_context(pem / "ca.pem", pem / "cert.pem", pem / "key.pem")
-    assert b"101" in answer_of(node.server, context), "the other account's own user is welcome"
-    export = node.path / "other.jsonl"
-    other.cms("loadtest-export", "-o", export)
-    context = crossed(tmp_path, other, pems[ALICE])
-    assert answer_of(node.server, context) == "alert"
-
-
-def crossed(folder, other, pem):
-    """The other domain's CA signs a certificate that names a user of this account."""
-    stored = ca_of(other)
-    if stored is None:
-        pytest.skip("the domain keeps its CA where this test does not find it")
-    ca_key, ca_cert = stored
-    real = x509.load_pem_x509_certificate((pem / "cert.pem").read_bytes())
-    key = ec.generate_private_key(ec.SECP256R1())
-    builder = (x509.CertificateBuilder().subject_name(real.subject).issuer_name(ca_cert.subject)
-               .public_key(key.public_key()).serial_number(x509.random_serial_number())
-               .not_valid_before(real.not_valid_before_utc).not_valid_after(real.not_valid_after_utc))
-    for extension in real.extensions:
-        if not isinstance(extension.value, (x509.AuthorityKeyIdentifier, x509.SubjectKeyIdentifier)):
-            builder = builder.add_extension(extension.value, extension.critical)
-    cert = builder.sign(ca_key, hashes.SHA256())
-    (folder / "cert.pem").write_bytes(cert.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
-    return tls_context(pem / "ca.pem", folder / "cert.pem", folder / "key.pem")
-
-
-def ca_of(domain):
-    """The CA of a domain, from its key file: the scalar and the certificate as JSON numbers."""
-    import json
-    for path in domain.path.iterdir():
-        try:
-            stored = json.loads(path.read_text())
-        except (ValueError, OSError, UnicodeDecodeError):
-            continue
-        for ca in stored.get("cas", []) if isinstance(stored, dict) else []:
-            if isinstance(ca, dict) and "key" in ca:
-                scalar = int.from_bytes(bytes(ca["key"]), "big")
-                cert = x509.load_der_x509_certificate(bytes(ca["certificate"]))
-                return ec.derive_private_key(scalar, ec.SECP256R1()), cert
-    return None
-
-
-def test_revoked(node, domain, pems):
-    domain.cms("user", "revoke", CAROL)
-    domain.apply()
-    pem = pems[CAROL]
-    context = tls_context(pem / "ca.pem", pem / "cert.pem", pem / "key.pem")
-    assert answer_of(node.server, context) == "alert"
-
-
-def test_an_expired_certificate_only_fetches_updates(node, domain, pems):
-    """DAVE's certificate is of the month before last: its month plus 7 days is over."""
-    today = datetime.datetime.now(datetime.timezone.utc)
-    first = today.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    past = first - datetime.timedelta(days=20)
-    if (today - first).days < 7:
-        past = (first - datetime.timedelta(days=1)).replace(day=1) - datetime.timedelta(days=5)
-    now = past.strftime("%Y-%m-%dT12:00:00Z")
-    bundle, profile = node.path / "old.crsenrol", node.path / "old"
-    from node import PIN, run as program
-    domain.cms("enrol", DAVE, "--pin", PIN, "-o", bundle, now=now)
-    offset = int((past - today).total_seconds() * 1000)
-    program("crs-client", "--profile", profile, "--clock-offset-ms", offset,
-            "enrol", bundle, "--pin", PIN)
-    pem = node.path / "old.pem"
-    program("crs-client", "--profile", profile, "export", "--pem", pem)
-
-    async def go():
-        async with client(node, pem) as dave:
-            assert dave.welcome["update_only"] is True
-            with pytest.raises(ProtocolError) as denied:
-                await dave.attach()
-            assert (denied.value.code, denied.value.reason) == ("denied", "update-required")
-            period = (await dave.request("time"))["period"]
-            package = await dave.request("upd.get", period=period)
-            assert len(base64.b64decode(package["package"])) > 1000
-            await dave.request("upd.confirm", period=period, serial=package["serial"])
-    run(go())
+async def test_purged_may_come_back(node, user):
+    erin = user()
+    async with erin.connect() as client:
+        await client.attach()
+        await until(lambda: erin.uri.removeprefix("tel:") in str(node.cli("show", "attach")))
+        node.cli("purge", "client", "police", erin.uri.removeprefix("tel:"))
+        assert await client.closed() == (4001, "purged")
+    async with erin.connect() as client:
+        await client.attach()

@@ -317,6 +317,7 @@ impl<'a> Call<'a> {
         Ok(CallReport {
             session: self.session,
             peer: self.peer.to_string(),
+            caller: self.caller,
             state: state.state,
             reason,
             who: state.who,
@@ -347,6 +348,7 @@ impl<'a> Call<'a> {
         Ok(CallReport {
             session: self.session,
             peer: self.peer.to_string(),
+            caller: self.caller,
             state: SessionState::Hangup,
             reason: ended.and_then(|state| state.reason).unwrap_or_default(),
             who: ended.map_or(Some(own), |state| state.who),

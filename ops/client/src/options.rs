@@ -74,6 +74,8 @@ pub struct CallReport {
     pub session: SessionId,
     /// The other party, as a number.
     pub peer: String,
+    /// True at the caller.
+    pub caller: bool,
     /// The last state: `hangup`, or that the called user was not found or not connected.
     pub state: SessionState,
     /// True when the call was answered.
@@ -82,7 +84,8 @@ pub struct CallReport {
     pub reason: HangupReason,
     /// Who ended it.
     pub who: Option<Who>,
-    /// From the invite to the answer.
+    /// At the caller: from the invite to the answer. At the called side: from the answer to its
+    /// confirmation.
     pub setup_ms: u64,
     /// From the answer to the first authenticated media packet of the other side.
     pub first_media_ms: Option<u64>,

@@ -146,7 +146,10 @@ fn summary(
     let mut setup = Histogram::<u64>::new(3)?;
     let mut jitter: f64 = 0.0;
     for report in &answered {
-        setup.saturating_record(report.setup_ms);
+        // Only the caller's side waits for an answer.
+        if report.caller {
+            setup.saturating_record(report.setup_ms);
+        }
         jitter = jitter.max(report.media.jitter_ms);
     }
     let sum = |field: fn(&CallReport) -> u64| answered.iter().map(|r| field(r)).sum::<u64>();

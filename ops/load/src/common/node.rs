@@ -29,7 +29,6 @@ pub struct Ready {
 pub struct Node {
     binary: PathBuf,
     folder: PathBuf,
-    settings: Vec<String>,
     child: Child,
     /// Where it serves.
     pub ready: Ready,
@@ -37,20 +36,27 @@ pub struct Node {
 
 impl Node {
     /// Starts a node on loopback with everything generated in `folder`; `settings` are
-    /// directives that replace those of the files.
+    /// lines of crs.conf besides the generated ones.
     pub async fn start(
         binary: &Path,
         folder: &Path,
         settings: &[String],
     ) -> anyhow::Result<Self> {
-        let (child, ready) = spawn(binary, folder, settings).await?;
-        Ok(Self {
-            binary: binary.to_owned(),
-            folder: folder.to_owned(),
-            settings: settings.to_vec(),
-            child,
-            ready,
-        })
+        let (child, ready) = spawn(binary, folder).await?;
+        let node = Self { binary: binary.to_owned(), folder: folder.to_owned(), child, ready };
+        if settings.is_empty() { Ok(node) } else { node.with_settings(settings).await }
+    }
+
+    /// The first start has made the files: adds to the pool's and starts again.
+    async fn with_settings(self, settings: &[String]) -> anyhow::Result<Self> {
+        let (binary, folder) = (self.binary.clone(), self.folder.clone());
+        self.stop().await?;
+        let path = folder.join("crs.conf");
+        let mut text = std::fs::read_to_string(&path).context("read crs.conf")?;
+        text.extend(settings.iter().map(|line| format!("{line}\n")));
+        std::fs::write(&path, text).context("write crs.conf")?;
+        let (child, ready) = spawn(&binary, &folder).await?;
+        Ok(Self { binary, folder, child, ready })
     }
 
     /// Its process id.
@@ -65,7 +71,7 @@ impl Node {
 
     /// Starts it again on the same data and ports.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
-        let (child, ready) = spawn(&self.binary, &self.folder, &self.settings).await?;
+        let (child, ready) = spawn(&self.binary, &self.folder).await?;
         if ready.client != self.ready.client {
             bail!("the node came back at {} instead of {}", ready.client, self.ready.client);
         }
@@ -87,11 +93,7 @@ impl Node {
     }
 }
 
-async fn spawn(
-    binary: &Path,
-    folder: &Path,
-    settings: &[String],
-) -> anyhow::Result<(Child, Ready)> {
+async fn spawn(binary: &Path, folder: &Path) -> anyhow::Result<(Child, Ready)> {
     let log = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
@@ -99,9 +101,6 @@ async fn spawn(
         .context("open the node's error file")?;
     let mut command = Command::new(binary);
     command.arg("--dev").arg("--data").arg(folder).arg("--ready-json");
-    for setting in settings {
-        command.arg("--set").arg(setting);
-    }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
     let mut child = command.spawn().with_context(|| format!("start {}", binary.display()))?;
     let stdout = child.stdout.take().context("the node's output")?;

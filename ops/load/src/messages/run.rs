@@ -294,10 +294,10 @@ async fn post_and_kill(
         let mut confirmed = shared.last_confirmed.subscribe();
         let killed = clock.mono();
         node.kill().await?;
-        // What was confirmed before the process was gone does not count as recovery.
-        let gone = clock.mono();
         node.restart().await?;
-        let wait = confirmed.wait_for(|at| *at > gone);
+        // Replies of the killed process that were still on their way do not count.
+        let up = clock.mono();
+        let wait = confirmed.wait_for(|at| *at > up);
         let at = tokio::time::timeout(RECOVER_WITHIN, wait).await;
         let at = *at.context("nothing was confirmed after a restart")??;
         recoveries.push(at.since(killed));
