@@ -64,17 +64,17 @@ impl Clients {
     pub(super) fn bind(&mut self, legs: &[LegCredentials]) -> anyhow::Result<()> {
         anyhow::ensure!(legs.len() == self.sockets.len(), "a leg for each client");
         self.legs = legs.to_vec();
-        for index in 0..legs.len() {
+        for (index, leg) in legs.iter().enumerate() {
             let id = stun::transaction_id(&mut OsRng);
-            let request = stun::binding_request(&legs[index], id);
+            let request = stun::binding_request(leg, id);
             self.push(index, request.as_bytes());
             let check = self.wait_for(index)?;
             let relay = ClientAddr::new(self.target);
-            let answer = stun::answer_check(&legs[index], &check, relay)
-                .context("the relay checks the address")?;
+            let answer =
+                stun::answer_check(leg, &check, relay).context("the relay checks the address")?;
             self.push(index, answer.as_bytes());
             let response = self.wait_for(index)?;
-            stun::accepted(&legs[index], &response, id).context("the relay accepts the leg")?;
+            stun::accepted(leg, &response, id).context("the relay accepts the leg")?;
         }
         Ok(())
     }
