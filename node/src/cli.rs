@@ -43,6 +43,26 @@ pub enum Command {
     /// Prints the configuration reference as Markdown
     #[command(hide = true)]
     Reference,
+    /// Runs the relay's data plane alone, for `crs-load relay`
+    #[command(hide = true)]
+    RelayBench(RelayBench),
+}
+
+/// Options of `relay-bench`.
+#[derive(Debug, Clone, Args)]
+pub struct RelayBench {
+    /// Calls of two legs
+    #[arg(long, default_value_t = 32)]
+    pub calls: usize,
+    /// CPU of the relay thread
+    #[arg(long)]
+    pub cpu: Option<usize>,
+    /// Messages per system call
+    #[arg(long, default_value_t = 64)]
+    pub batch: usize,
+    /// Let the kernel join and cut packets
+    #[arg(long)]
+    pub offload: bool,
 }
 
 /// Formats of `check`.

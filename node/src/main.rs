@@ -15,7 +15,27 @@ fn main() -> ExitCode {
         Some(Command::Check { output }) => run_check(&cli, *output),
         Some(Command::Ports { output }) => run_ports(&cli, *output),
         Some(Command::Reference) => print(&config::reference()),
+        Some(Command::RelayBench(options)) => run_relay_bench(options),
         Some(Command::Run) | None => run::run(&cli),
+    }
+}
+
+/// On loopback only; ends with standard input.
+fn run_relay_bench(options: &crs_node::cli::RelayBench) -> ExitCode {
+    let options = crs_relay::bench::BenchOptions {
+        address: (std::net::Ipv4Addr::LOCALHOST, 0).into(),
+        calls: options.calls,
+        cpu: options.cpu,
+        batch: options.batch,
+        offload: options.offload,
+    };
+    let (input, output) = (std::io::stdin().lock(), std::io::stdout());
+    match crs_relay::bench::serve(&options, input, output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("crs-node relay-bench: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 
