@@ -35,9 +35,9 @@ class ProtocolError(Exception):
         self.code, self.reason, self.err = err["code"], err.get("reason"), err
 
 
-def uuid7():
-    """RFC 9562 section 5.7."""
-    value = int(time.time() * 1000) << 80 | int.from_bytes(os.urandom(10), "big")
+def uuid7(at_ms=None):
+    """RFC 9562 section 5.7; `at_ms` is the server's clock where it differs from ours."""
+    value = (at_ms or int(time.time() * 1000)) << 80 | int.from_bytes(os.urandom(10), "big")
     value = value & ~(0xF << 76) | 7 << 76
     value = value & ~(0x3 << 62) | 2 << 62
     return str(uuid.UUID(int=value))
@@ -60,7 +60,7 @@ class Client:
         self.host, port = server.rsplit(":", 1)
         self.port, self.context = int(port), context
         self.next_id, self.waiting, self.last_seq = 0, {}, 0
-        self.events = asyncio.Queue(1000)
+        self.events, self.came = [], asyncio.Event()
         self.welcome = self.socket = self.reader = None
 
     async def __aenter__(self):
@@ -68,7 +68,12 @@ class Client:
             f"wss://{self.host}:{self.port}/crs/v1", ssl=self.context, subprotocols=["crs.v1"],
             compression=None, max_size=200_000, open_timeout=10, proxy=None)
         assert self.socket.subprotocol == "crs.v1"
-        first = json.loads(await asyncio.wait_for(self.socket.recv(), 10))
+        # In TLS 1.3 a refusal of our certificate comes after the handshake: only `welcome` proves it.
+        try:
+            first = json.loads(await asyncio.wait_for(self.socket.recv(), 10))
+        except BaseException:
+            await self.socket.close()
+            raise
         assert first["ev"] == "welcome" and first["seq"] == 1, first
         self.welcome, self.last_seq = first, 1
         self.reader = asyncio.create_task(self._read())
@@ -76,8 +81,8 @@ class Client:
 
     async def __aexit__(self, *_):
         if self.reader:
-            self.reader.cancel()
-        await self.socket.close()
+            await self.socket.close()
+            await self.reader
 
     async def _read(self):
         try:
@@ -86,10 +91,12 @@ class Client:
                 if "ev" in frame:
                     assert frame["seq"] == self.last_seq + 1, frame
                     self.last_seq = frame["seq"]
-                    await self.events.put(frame)
+                    self.events.append(frame)
+                    self.came.set()
                 else:
-                    reply = self.waiting.pop(frame["re"], None)
-                    if reply and not reply.done():
+                    # A KeyError here is a reply that nobody asked for, or a second one.
+                    reply = self.waiting.pop(frame["re"])
+                    if not reply.done():
                         reply.set_result(frame)
         except websockets.ConnectionClosed:
             pass
@@ -104,18 +111,26 @@ class Client:
         self.waiting[self.next_id] = reply
         await self.socket.send(json.dumps({"id": self.next_id, "op": op, **fields}))
         frame = await asyncio.wait_for(reply, 30)
+        assert "ok" in frame, frame
         if not frame["ok"]:
             raise ProtocolError(frame["err"])
         return frame
 
     async def event(self, name, within=15, **match):
-        """The next event of this name whose fields are as given; others are skipped."""
+        """The oldest event of this name whose fields are as given; others stay for later."""
         async def wait():
             while True:
-                frame = await self.events.get()
-                if frame["ev"] == name and all(frame.get(k) == v for k, v in match.items()):
-                    return frame
+                for at, frame in enumerate(self.events):
+                    if frame["ev"] == name and all(frame.get(k) == v for k, v in match.items()):
+                        return self.events.pop(at)
+                self.came.clear()
+                await self.came.wait()
         return await asyncio.wait_for(wait(), within)
+
+    async def closed(self, within=15):
+        """Waits until the server has closed: (code, reason)."""
+        await asyncio.wait_for(asyncio.shield(self.reader), within)
+        return self.socket.close_code, self.socket.close_reason
 
     async def attach(self, role="primary", device="python-1", **fields):
         return await self.request("attach", role=role, device=device, **fields)
@@ -133,6 +148,19 @@ class Client:
             if not page["more"]:
                 return items
             after = page["items"][-1]["n"]
+
+    async def fetch_until(self, kind, mid, within=15):
+        """Fetches, after each `msg.new`, until an item of this kind with this id is there."""
+        while True:
+            for item in await self.fetch_all():
+                if (item["kind"], item["mid"]) == (kind, mid):
+                    return item
+            await self.event("msg.new", within)
+
+    async def update(self, period):
+        """The package of a month, with `package` decoded. To be verified, stored, confirmed."""
+        reply = await self.request("upd.get", period=period)
+        return {**reply, "package": base64.b64decode(reply["package"], validate=True)}
 
     async def ack(self, numbers):
         return await self.request("msg.ack", n=list(numbers))
@@ -190,6 +218,7 @@ def xor_address(ip, port, tid):
 class Heard:
     """What arrived on a leg."""
     payloads: dict = field(default_factory=dict)
+    packets: list = field(default_factory=list)
     duplicates: int = 0
 
     @property
@@ -211,7 +240,7 @@ class Leg(asyncio.DatagramProtocol):
         self.key = allocated["password"].encode()
         self.id, self.sha1, self.heard, self.checks = allocated["leg"], sha1, Heard(), 0
         self.bound = asyncio.get_running_loop().create_future()
-        self.tid, self.transport = os.urandom(12), None
+        self.tid, self.transport, self.changed = os.urandom(12), None, asyncio.Event()
 
     async def bind(self, within=10):
         loop = asyncio.get_running_loop()
@@ -236,6 +265,8 @@ class Leg(asyncio.DatagramProtocol):
             if sequence in self.heard.payloads:
                 self.heard.duplicates += 1
             self.heard.payloads[sequence] = data[12:]
+            self.heard.packets.append(data)
+            self.changed.set()
 
     def _stun(self, packet):
         kind, tid = struct.unpack_from("!H", packet)[0], packet[8:20]
@@ -251,21 +282,32 @@ class Leg(asyncio.DatagramProtocol):
         elif kind == BINDING_SUCCESS and tid == self.tid and not self.bound.done():
             self.bound.set_result(names[XOR_MAPPED_ADDRESS])
 
+    async def hear(self, count, within=15):
+        """Waits until that many different packets have come."""
+        async def wait():
+            while len(self.heard.payloads) < count:
+                self.changed.clear()
+                await self.changed.wait()
+        await asyncio.wait_for(wait(), within)
+
     async def send_rtp(self, payloads, every=0.02, payload_type=0):
         """Sends one packet for each payload, at the packet time."""
         sequence, timestamp = random.randrange(0x4000), random.randrange(2**32)
         ssrc = random.randrange(2**32)
         start = time.monotonic()
         for n, payload in enumerate(payloads):
-            header = struct.pack(
-                "!BBHII", 0x80, payload_type, sequence + n & 0xFFFF,
-                timestamp + 160 * n & 0xFFFFFFFF, ssrc)
+            header = rtp_header(sequence + n, timestamp + 160 * n, ssrc, payload_type)
             self.transport.sendto(header + payload, self.relay)
             await asyncio.sleep(max(0, start + every * (n + 1) - time.monotonic()))
 
     def close(self):
         if self.transport:
             self.transport.close()
+
+
+def rtp_header(sequence, timestamp, ssrc, payload_type=0):
+    """RFC 3550 section 5.1."""
+    return struct.pack("!BBHII", 0x80, payload_type, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc)
 
 
 def digest(payloads):

@@ -4,6 +4,8 @@ Needs `cryptography` (with ML-KEM) and `cbor2`; nothing here knows the server's 
 this: to it bodies, offers and answers are opaque bytes, which crs_client.py carries.
 """
 
+import base64
+import datetime
 import hashlib
 import hmac
 import io
@@ -13,6 +15,7 @@ import struct
 import time
 import uuid
 from dataclasses import dataclass, field
+from urllib.parse import quote, unquote
 
 import cbor2
 from cryptography import x509
@@ -163,11 +166,20 @@ CLIENT_AUTH = x509.oid.ExtendedKeyUsageOID.CLIENT_AUTH
 
 def period_bounds(period):
     """(first, end) of a month in milliseconds."""
-    year, month = int(period[:4]), int(period[5:])
-    import datetime
-    first = datetime.datetime(year, month, 1, tzinfo=datetime.timezone.utc)
-    after = datetime.datetime(year + month // 12, month % 12 + 1, 1, tzinfo=datetime.timezone.utc)
-    return int(first.timestamp() * 1000), int(after.timestamp() * 1000)
+    starts = (datetime.datetime.fromisoformat(f"{p}-01T00:00:00+00:00") for p in (period, period_shifted(period, 1)))
+    first, end = (int(start.timestamp() * 1000) for start in starts)
+    return first, end
+
+
+def period_of(now_ms):
+    """The month of a time."""
+    return datetime.datetime.fromtimestamp(now_ms / 1000, datetime.timezone.utc).strftime("%Y-%m")
+
+
+def period_shifted(period, months):
+    """A month so many months later."""
+    index = int(period[:4]) * 12 + int(period[5:]) - 1 + months
+    return f"{index // 12:04}-{index % 12 + 1:02}"
 
 
 def good_for_everything(period, now_ms):
@@ -178,7 +190,6 @@ def good_for_everything(period, now_ms):
 
 def percent_encoded(uri):
     """Every byte but the unreserved of RFC 3986 as %XX."""
-    from urllib.parse import quote
     return quote(uri, safe="-._~")
 
 
@@ -209,7 +220,6 @@ def read_identity(der, cas):
     must(len(names) == 1 and isinstance(names[0], x509.UniformResourceIdentifier), "one SAN, a URI")
     parts = names[0].value.split(":")
     must(parts[:3] == ["urn", "crs", "user"] and len(parts) == 5, "urn:crs:user:account:uri")
-    from urllib.parse import unquote
     raw = certificate.extensions.get_extension_for_oid(EXTENSION).value.value
     # SEQUENCE { INTEGER 1, PrintableString period, INTEGER generation }, all lengths short
     must(raw[:5] == bytes([0x30, len(raw) - 2, 2, 1, 1]) and raw[5:7] == b"\x13\x07", "period extension")
@@ -370,7 +380,6 @@ def message_aad(sender, receiver, mid, period, kid):
 
 def newest_key(person, looked_up, now_ms):
     """The verified encapsulation key to write to, from a `lookup` reply."""
-    import base64
     kems = [read_kem_cert(base64.b64decode(k["kem_cert"]), person.trust, looked_up["account"], looked_up["uri"])
             for k in looked_up["keys"]]
     good = [kem for kem in kems if good_for_everything(kem["period"], now_ms)]

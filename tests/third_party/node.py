@@ -1,101 +1,253 @@
-"""Starts a node of this workspace for the tests, with a domain of its own, and stops it again."""
+"""Starts a node of this workspace for the tests, makes accounts on it, and stops it again.
 
+Everything goes through the programs as a shell would use them. Ends only processes it started.
+"""
+
+import asyncio
 import json
 import os
 import pathlib
+import secrets
+import ssl
 import subprocess
-import tempfile
-import time
+
+import crs_e2e
+from crs_client import Client, tls_context
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("CRS_BIN_DIR", ROOT / "target" / "debug")).resolve()
-PIN = "314159265358"
+PIN = "3141-5926-5358"
+READY_SECONDS = 60
 
 
-def run(program, *arguments, env=None, check=True):
+def run(program, *arguments, env=None):
+    """Runs one of our programs to its end and returns the JSON objects it printed."""
     done = subprocess.run(
-        [BIN / program, *map(str, arguments)], capture_output=True, text=True, timeout=120,
-        env={**os.environ, **(env or {})})
-    if check and done.returncode != 0:
-        raise RuntimeError(f"{program} {arguments}: {done.stderr or done.stdout}")
-    return done
+        [BIN / program, "--output", "json", *map(str, arguments)], capture_output=True, text=True,
+        timeout=120, stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})})
+    if done.returncode != 0:
+        raise RuntimeError(f"{program} {' '.join(map(str, arguments))}: {done.returncode}\n{done.stderr}{done.stdout}")
+    text = done.stdout.strip()
+    try:
+        return [json.loads(text)] if text else []
+    except ValueError:
+        return [json.loads(line) for line in text.splitlines()]
 
 
 class Node:
-    """A node on loopback in a temporary folder."""
+    """A node on loopback in a folder of its own, its clock moved if wanted."""
 
-    def __init__(self):
-        self.folder = tempfile.TemporaryDirectory(prefix="crs-third-party-")
-        self.path = pathlib.Path(self.folder.name)
+    def __init__(self, path):
+        self.path = path
         self.process = None
+        self.offset_ms = 0
 
-    def start(self):
-        self.errors = open(self.path / "node.err", "ab")
-        self.process = subprocess.Popen(
-            [BIN / "crs-node", "--dev", "--data", self.path / "node", "--ready-json"],
-            stdout=subprocess.PIPE, stderr=self.errors, text=True)
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError((self.path / "node.err").read_text()[-2000:])
-        self.ready = json.loads(line)
-        self.server = self.ready["client"]
-        return self
+    def start(self, offset_ms=0):
+        """Starts it, or starts it again; returns when it serves."""
+        self.offset_ms = offset_ms
+        with open(self.path / "node.err", "ab") as errors:
+            self.process = subprocess.Popen(
+                [BIN / "crs-node", "--dev", "--data", self.path / "node", "--ready-json",
+                 f"--clock-offset-ms={offset_ms}"],
+                stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL, text=True)
+        for line in self.process.stdout:
+            if '"ready":true' in line.replace(" ", ""):
+                self.ready = json.loads(line)
+                self.server = self.ready["client"]
+                return self
+        raise RuntimeError(f"the node did not start:\n{self.errors()}")
 
     def stop(self):
-        if self.process and self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-        self.folder.cleanup()
+        """Ends it; whether it had to be killed is an error."""
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise RuntimeError("the node did not end within 30 s") from None
+        finally:
+            self.process.stdout.close()
+            self.process = None
+
+    def errors(self):
+        """The end of what it said on standard error."""
+        return (self.path / "node.err").read_text()[-3000:]
+
+    def resident_bytes(self):
+        """Its memory."""
+        for line in pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise RuntimeError("no VmRSS")
 
     def cli(self, *arguments):
+        """crs-cli; returns what it printed."""
         return run("crs-cli", "--socket", self.ready["admin_socket"], *arguments)
 
-    def domain(self, account, numbers):
-        return Domain(self, account, numbers)
+    def create_account(self, account):
+        """Returns its secret in base64."""
+        return text_of(self.cli("create", "account", account, "-B32"), "shared_secret")
+
+    def domain(self, account):
+        """An account with its domain made by crs-cms."""
+        return Domain(self, account)
 
 
 class Domain:
-    """An account on the node, with users."""
+    """An account on the node and the crs-cms domain of it."""
 
-    def __init__(self, node, account, numbers):
-        self.node, self.account = node, account
+    def __init__(self, node, account):
+        self.node, self.account, self.numbers = node, account, 0
         self.path = node.path / account
-        created = json.loads(
-            node.cli("--output", "json", "create", "account", account, "-B32").stdout)
+        self.secret = node.create_account(account)
         secret = node.path / f"{account}.secret"
-        secret.write_text(find(created, "shared_secret"))
+        secret.write_text(self.secret)
         run("crs-cms", "init", "--account", account, "--secret-file", secret, "--server",
             node.server, "--server-ca", node.ready["pool_ca"], self.path)
-        self.cms("user", "add", *numbers)
+        # One update file for many users: every test takes its own.
+        self.spare = [f"+4670{index:07}" for index in range(1, 41)]
+        self.cms("user", "add", *self.spare)
         self.apply()
 
-    def cms(self, *arguments, now=None):
-        env = {"CRS_CMS_NOW": now} if now else None
-        return run("crs-cms", "--dir", self.path, *arguments, env=env)
+    def cms(self, *arguments, now_ms=None):
+        """crs-cms; returns what it printed."""
+        return run("crs-cms", "--dir", self.path, *arguments, env=cms_clock(now_ms or self.node.offset_ms))
 
     def apply(self, period=None):
+        """Makes an update file and applies it."""
         update = self.node.path / f"{self.account}.upd"
         extra = ["--period", period] if period else []
         self.cms("update", "create", "-o", update, *extra)
-        print_ = json.loads(self.cms("--output", "json", "fingerprint").stdout)["fingerprint"]
-        return self.node.cli("apply", update, "--confirm-fingerprint", print_)
+        fingerprint = text_of(self.cms("fingerprint"), "fingerprint")
+        return self.node.cli("apply", update, "--confirm-fingerprint", fingerprint)
 
-    def enrol(self, number, name=None):
-        """A profile of crs-client; returns the folder of its PEM files."""
-        name = name or f"{self.account}-{number[-4:]}"
-        profile, bundle = self.node.path / name, self.node.path / f"{name}.crsenrol"
+    def enrol(self, number):
+        """Enrols as a stranger would: opens the bundle here."""
+        bundle = self.node.path / f"{secrets.token_hex(8)}.crsenrol"
         self.cms("enrol", number, "--pin", PIN, "-o", bundle)
-        run("crs-client", "--profile", profile, "enrol", bundle, "--pin", PIN)
-        pem = self.node.path / f"{name}.pem"
-        run("crs-client", "--profile", profile, "export", "--pem", pem)
-        return pem
+        return User(self.node, crs_e2e.open_bundle(bundle.read_bytes(), PIN))
+
+    def user(self):
+        """A user of the Python client that no other test has."""
+        return self.enrol(self.spare.pop())
+
+    def program(self, number=None):
+        """A user of crs-client that no other test has."""
+        number = number or self.spare.pop()
+        bundle = self.node.path / f"{secrets.token_hex(8)}.crsenrol"
+        self.cms("enrol", number, "--pin", PIN, "-o", bundle)
+        client = Program(self.node, f"tel:{number}")
+        client.run("enrol", bundle, "--pin", PIN, "--device", "program-1")
+        return client
 
 
-def find(value, name):
+class User:
+    """A person with a folder of PEM files, who connects with the Python client."""
+
+    def __init__(self, node, person):
+        self.node, self.person, self.uri = node, person, person.uri
+        self.folder = node.path / f"user-{secrets.token_hex(8)}"
+        self.folder.mkdir()
+        self.person.write_pems(self.folder)
+
+    def context(self, **files):
+        """TLS with this user's certificate."""
+        return context_of(self.folder, **files)
+
+    def connect(self):
+        """`async with user.connect() as client:`"""
+        return Client(self.node.server, self.context())
+
+    async def update(self, client, period):
+        """Fetches, verifies, stores and confirms the keys of a month; connects with them from now on."""
+        reply = await client.update(period)
+        month = self.person.take_package(reply["package"])
+        self.person.write_pems(self.folder, month.sign_cert, month.sign_key)
+        await client.request("upd.confirm", period=period, serial=reply["serial"])
+        return month
+
+    async def keys(self):
+        """The keys of the current month."""
+        async with self.connect() as client:
+            return await self.update(client, client_period(client))
+
+
+def client_period(client):
+    """The server's month."""
+    return crs_e2e.period_of(client.welcome["time"])
+
+
+def context_of(folder, certificate=True):
+    """TLS with the PEM files of a folder."""
+    if not certificate:
+        return tls_context(folder / "ca.pem")
+    return tls_context(folder / "ca.pem", folder / "cert.pem", folder / "key.pem")
+
+
+class Program:
+    """A profile of crs-client."""
+
+    def __init__(self, node, uri):
+        self.node, self.uri = node, uri
+        self.path = node.path / f"profile-{secrets.token_hex(8)}"
+
+    def run(self, *arguments):
+        """crs-client to its end; returns the objects it printed."""
+        return run("crs-client", f"--clock-offset-ms={self.node.offset_ms}", "--profile", self.path, *arguments)
+
+    async def start(self, *arguments):
+        """crs-client beside the test."""
+        process = await asyncio.create_subprocess_exec(
+            BIN / "crs-client", "--output", "json", f"--clock-offset-ms={self.node.offset_ms}", "--profile",
+            self.path, *map(str, arguments), stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+        return Running(process)
+
+    def attached(self):
+        """Whether the server shows this user as attached."""
+        return self.uri.removeprefix("tel:") in json.dumps(self.node.cli("show", "attach"))
+
+
+class Running:
+    """A crs-client that runs; `async with` ends it."""
+
+    def __init__(self, process):
+        self.process = process
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+
+    async def event(self, name, within=30):
+        """The next line it prints with this event; earlier ones are skipped."""
+        async def wait():
+            while line := await self.process.stdout.readline():
+                value = json.loads(line)
+                if value.get("event") == name:
+                    return value
+            raise RuntimeError(f"crs-client ended: {(await self.process.stderr.read()).decode()}")
+        return await asyncio.wait_for(wait(), within)
+
+    async def ended(self, within=30):
+        """Its exit code."""
+        return await asyncio.wait_for(self.process.wait(), within)
+
+
+def cms_clock(offset_ms):
+    """The variable that moves crs-cms's clock."""
+    import datetime
+    now = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(milliseconds=offset_ms)
+    return {"CRS_CMS_NOW": now.strftime("%Y-%m-%dT%H:%M:%SZ")} if offset_ms else {}
+
+
+def text_of(value, name):
     """The text of a field, wherever it is."""
     if isinstance(value, dict):
         if isinstance(value.get(name), str):
@@ -103,16 +255,42 @@ def find(value, name):
         value = list(value.values())
     if isinstance(value, list):
         for inner in value:
-            found = find(inner, name)
+            found = text_of(inner, name)
             if found:
                 return found
     return None
 
 
-def wait_until(true, within=10):
-    end = time.monotonic() + within
-    while time.monotonic() < end:
-        if true():
-            return
-        time.sleep(0.05)
-    raise AssertionError("not in time")
+async def until(condition, within=30):
+    """Polls something that can only be asked, bounded in time."""
+    async def wait():
+        while not await asyncio.to_thread(condition):
+            await asyncio.sleep(0.05)
+    await asyncio.wait_for(wait(), within)
+
+
+def refused_with_alert(server, context):
+    """True when the server refuses a certificate with a TLS alert and no application byte."""
+    answer = first_answer(server, context)
+    if isinstance(answer, bytes):
+        raise AssertionError(f"the server sent application data: {answer!r}")
+    return answer
+
+
+def first_answer(server, context):
+    """What the server answers to an upgrade: bytes, or the words of its TLS alert."""
+    import socket
+    host, port = server.rsplit(":", 1)
+    with socket.create_connection((host, int(port)), 15) as raw:
+        try:
+            with context.wrap_socket(raw, server_hostname=host) as tls:
+                # In TLS 1.3 our handshake ends first: the refusal comes with the first read.
+                tls.sendall(
+                    b"GET /crs/v1 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+                    b"Sec-WebSocket-Protocol: crs.v1\r\n\r\n")
+                return tls.recv(100)
+        except ssl.SSLError as error:
+            if "ALERT" not in str(error.reason or error).upper():
+                raise
+            return error.reason
