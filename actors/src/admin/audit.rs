@@ -1,6 +1,7 @@
 //! The audit log: one line for every command that changes something or reveals a secret.
 
 use crs_admin_api::AdminError;
+use crs_ops::log::AUDIT;
 
 /// Who is at the other end of an admin connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,12 +18,12 @@ pub(super) fn line(peer: Peer, what: &str, outcome: Result<(), &AdminError>) {
     let pid = pid.unwrap_or(0);
     match outcome {
         Ok(()) => {
-            tracing::info!(target: "audit", module = "audit", "uid {uid} pid {pid}: {what}: done");
+            tracing::info!(target: AUDIT, module = "audit", "uid {uid} pid {pid}: {what}: done");
         }
         Err(error) => {
             let code = &error.code;
             tracing::info!(
-                target: "audit", module = "audit", "uid {uid} pid {pid}: {what}: refused ({code})"
+                target: AUDIT, module = "audit", "uid {uid} pid {pid}: {what}: refused ({code})"
             );
         }
     }

@@ -27,6 +27,8 @@ pub use line::{RelayLogLine, relay_log};
 
 /// Target of records of Type INIT (C-426): `tracing::info!(target: INIT, module = "node", …)`.
 pub const INIT: &str = "crs::init";
+/// Target of the audit lines of administrators: written at every level of the log.
+pub const AUDIT: &str = "crs::audit";
 /// Records that wait to be written; more are counted and dropped.
 pub const QUEUE_MAX: usize = 4096;
 
@@ -173,6 +175,7 @@ fn targets(level: LogLevel) -> Targets {
         .with_default(LevelFilter::WARN)
         .with_target("crs", own)
         .with_target(INIT, LevelFilter::INFO)
+        .with_target(AUDIT, LevelFilter::INFO)
         .with_target(line::RELAY_TARGET, LevelFilter::INFO)
 }
 

@@ -57,6 +57,16 @@ fn the_level_changes_live() {
 }
 
 #[test]
+fn audit_lines_are_written_at_every_level() {
+    let (log, ..) = with_log(LogLevel::Warn, |_| {
+        tracing::info!(target: AUDIT, module = "audit", "uid 0: delete account police: done");
+        tracing::info!(target: "crs_actors", "only for INFO");
+    });
+    assert!(log.contains("audit(") && log.contains("delete account police"), "{log}");
+    assert!(!log.contains("only for INFO"), "{log}");
+}
+
+#[test]
 fn a_repeated_warning_is_written_once() {
     let (main, _, _) = with_log(LogLevel::Info, |_| {
         for _ in 0..100 {
