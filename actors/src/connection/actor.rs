@@ -12,7 +12,7 @@ use super::inner::{Answer, Answered, Inner};
 use super::io::Ended;
 use super::state::State;
 use super::{ServerEvent, op};
-use crate::context::NodeContext;
+use crate::context::{DrainState, NodeContext};
 use crate::handle::Bounded;
 use crate::listener::Established;
 use crate::supervisor::SupervisorHandle;
@@ -69,6 +69,23 @@ impl Actor for Connection {
         }
         if state.over {
             myself.stop(None);
+        }
+        Ok(())
+    }
+
+    /// Stopped from above: when the node stops, the client is told before its socket goes.
+    async fn post_stop(
+        &self,
+        _: ActorRef<Self::Msg>,
+        state: &mut Box<State>,
+    ) -> Result<(), ActorProcessingErr> {
+        if !state.over && state.context.drain_state() == DrainState::Stopping {
+            let reason = UnregisteredReason::NodeDrain;
+            if state.end_attachment(reason) {
+                state.event(&Event::Unregistered(Unregistered { reason }));
+            }
+            state.close(Close::GoingAway);
+            state.io_ended().await;
         }
         Ok(())
     }

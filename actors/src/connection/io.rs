@@ -32,7 +32,7 @@ pub(super) const WRITE_STALL_MAX: Duration = Duration::from_secs(30);
 /// Pings and pongs a client may send.
 const PINGS: Rate = Rate { per_minute: 600, burst: 120 };
 /// How long the client has to take the close frame and close.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bytes read and dropped meanwhile.
 const CLOSE_DRAIN_MAX: usize = 256 * 1024;
 

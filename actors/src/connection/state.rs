@@ -26,7 +26,7 @@ use super::actor::admitted;
 use super::attachment::Attachment;
 use super::handle::{ConnectionHandle, ConnectionMsg};
 use super::inner::{Answer, Answered, Inner};
-use super::io::{INBOX_FRAMES, Io};
+use super::io::{CLOSE_TIMEOUT, INBOX_FRAMES, Io};
 use super::lifecycle::Lifecycle;
 use super::op::message::Pages;
 use super::outbox::Outbox;
@@ -44,6 +44,8 @@ const EXTERNAL_QUEUE: u32 = 64;
 const INTERNAL_QUEUE: u32 = (REQUESTS_IN_FLIGHT_MAX + INBOX_FRAMES + 8) as u32;
 /// What may wait to be written to one client (OV-03).
 const OUTBOX: OutboxLimits = OutboxLimits { frames: 256, bytes: 256 * 1024 };
+/// How often a stopping connection looks whether its I/O has ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// `SO_KEEPALIVE` probes without an answer before the kernel gives a connection up.
 const TCP_PROBES: u32 = 3;
 
@@ -234,6 +236,16 @@ impl State {
     pub(super) fn close(&mut self, close: Close) {
         self.closing = true;
         self.outbox.close(close);
+    }
+
+    /// Waits until the close has been sent, as long as a client may take for it.
+    pub(super) async fn io_ended(&self) {
+        let ended = async {
+            while !self.io.is_finished() {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        let _ = tokio::time::timeout(2 * CLOSE_TIMEOUT, ended).await;
     }
 
     /// Asks for the next tick.

@@ -224,3 +224,17 @@ async fn the_drain_tells_clients_and_leaves_nobody() {
     until("every place is free", move || capacity.count() == 0).await;
     rig.node.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_without_a_drain_still_tells_the_clients() {
+    let mut acme = Domain::new("acme");
+    let anna = acme.user("+46701");
+    let rig = Rig::start(&FakeDisk::default()).await;
+    rig.apply(&acme, true).await;
+    let mut client = rig.attach(&anna, "a").await;
+    let watching = async {
+        assert_eq!(client.event("unregistered").await["reason"], "node-drain");
+        assert_eq!(client.closed().await, Some(1001));
+    };
+    tokio::join!(rig.node.close(), watching);
+}
