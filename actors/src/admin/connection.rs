@@ -141,7 +141,7 @@ impl<R: AsyncRead + Unpin + Send, W: AsyncWrite + Unpin + Send> Conversation<R, 
         let audited = commands::audited(&frame.req);
         let carried_out = tokio::time::timeout(COMMAND_TIMEOUT, self.carry_out(frame.req)).await;
         let outcome = carried_out.unwrap_or_else(|_| Err(timed_out()));
-        if let Some(what) = audited {
+        if let Some(what) = commands::audited_outcome(audited, &outcome) {
             audit::line(self.peer, &what, outcome.as_ref().map(|_| ()));
             self.context.notify(SystemEvent::AuditAdmin);
         }

@@ -27,7 +27,7 @@ mod show_updates;
 mod show_version;
 pub(super) mod trace;
 
-use crs_admin_api::command::apply::Request as ApplyStep;
+use crs_admin_api::command::apply::{Reply as ApplyReply, Request as ApplyStep};
 use crs_admin_api::{AdminError, Code, Impact, Reply, Request};
 use crs_storage::command::control::ControlCommand;
 
@@ -117,6 +117,22 @@ pub(super) fn audited(request: &Request) -> Option<String> {
         line = format!("{line} {subject}");
     }
     Some(line)
+}
+
+/// The line of [`audited`], completed by what only the outcome tells: which account and month an
+/// update file was for. An apply that only asks for a confirmation has changed nothing.
+pub(super) fn audited_outcome(
+    line: Option<String>,
+    outcome: &Result<Reply, AdminError>,
+) -> Option<String> {
+    match (line, outcome) {
+        (Some(_), Ok(Reply::Apply(ApplyReply::Unconfirmed { .. }))) => None,
+        (Some(line), Ok(Reply::Apply(ApplyReply::Applied(applied)))) => {
+            let (account, period, serial) = (&applied.account, applied.period, applied.serial);
+            Some(format!("{line} {account} {period} serial {serial}"))
+        }
+        (line, _) => line,
+    }
 }
 
 /// Proposes a command: whether it changed anything, or why not.

@@ -8,7 +8,7 @@ use crs_storage::UserKey;
 use crs_storage::store::UserCounters;
 
 use super::bed::{Bed, account, uri};
-use crate::admin::commands::audited;
+use crate::admin::commands::{audited, audited_outcome};
 
 #[tokio::test]
 async fn show_system_services_node_and_slot_tell_where_things_are() {
@@ -57,9 +57,18 @@ async fn show_message_and_relay_print_their_counters() {
         waiting: 1,
         waiting_bytes: 100,
     });
+    bed.store.counters.lock().unwrap().push(UserCounters {
+        user: UserKey { account: account("police"), uri: uri("urn:x-crs:client:test-0-a") },
+        posted: 1,
+        delivered: 1,
+        read: None,
+        waiting: 0,
+        waiting_bytes: 0,
+    });
     let ask = Request::ShowMessage(show_message::Request { account: None });
     let Reply::ShowMessage(rows) = bed.ask(ask).await.unwrap() else { panic!() };
     assert_eq!((rows[0].post, rows[0].deliv, rows[0].read.as_str()), (3, 2, "never"));
+    assert_eq!(rows.len(), 1, "test clients never count");
     let other = Request::ShowMessage(show_message::Request { account: Some(account("fire")) });
     assert!(bed.ask(other).await.unwrap_err().is(Code::NoSuchAccount));
     let Reply::ShowRelay(relay) =
@@ -161,7 +170,20 @@ fn what_changes_or_reveals_leaves_an_audit_line_without_secrets() {
     let line = audited(&Request::BlacklistAdd(add));
     assert_eq!(line.as_deref(), Some("blacklist add police +46701"));
     let finish = apply::Request::Finish { force: true, confirm_fingerprint: None };
-    assert_eq!(audited(&Request::Apply(finish)).as_deref(), Some("apply (forced)"));
+    let line = audited(&Request::Apply(finish));
+    let applied = apply::Reply::Applied(apply::Applied {
+        account: police(),
+        period: "2026-11".parse().unwrap(),
+        serial: 7,
+        created: String::new(),
+        users: 1,
+        cms_key: String::new(),
+        closed: 0,
+    });
+    let outcome = audited_outcome(line.clone(), &Ok(Reply::Apply(applied)));
+    assert_eq!(outcome.as_deref(), Some("apply (forced) police 2026-11 serial 7"));
+    let asked = apply::Reply::Unconfirmed { account: police(), fingerprint: String::new() };
+    assert_eq!(audited_outcome(line, &Ok(Reply::Apply(asked))), None);
     assert_eq!(audited(&Request::Apply(apply::Request::Begin { size: 1 })), None);
     let list = |reveal| Request::ListAccount(list_account::Request { reveal });
     assert_eq!(audited(&list(true)).as_deref(), Some("list account --reveal"));
