@@ -351,17 +351,21 @@ def private_key(scalar):
     return ec.derive_private_key(int.from_bytes(scalar, "big"), ec.SECP256R1())
 
 
+def bundle_key(bundle, pin):
+    """Argon2id of the PIN without spaces and dashes."""
+    secret = pin.replace(" ", "").replace("-", "").encode()
+    return Argon2id(salt=bundle["salt"], length=32, iterations=bundle["passes"], lanes=bundle["lanes"],
+                    memory_cost=bundle["memory"]).derive(secret)
+
+
 def open_bundle(data, pin):
     """An enrolment bundle."""
     must(len(data) <= 65_536, "a bundle has at most 64 KiB")
     bundle = decode(data)
     must(bundle["kdf"] == "argon2id", "argon2id")
     must(8 <= bundle["memory"] <= 262_144 and 1 <= bundle["passes"] <= 16 and 1 <= bundle["lanes"] <= 4, "cost")
-    secret = pin.replace(" ", "").replace("-", "").encode()
-    key = Argon2id(salt=bundle["salt"], length=32, iterations=bundle["passes"], lanes=bundle["lanes"],
-                   memory_cost=bundle["memory"]).derive(secret)
     aad = encode({**bundle, "sealed": b""})
-    plain = decode(AESGCM(key).decrypt(bundle["nonce"], bundle["sealed"], aad))
+    plain = decode(AESGCM(bundle_key(bundle, pin)).decrypt(bundle["nonce"], bundle["sealed"], aad))
     identity = read_identity(plain["sign_cert"], plain["cas"])
     must((identity.account, identity.uri) == (plain["account"], plain["uri"]), "our certificate")
     first_key = private_key(plain["sign_key"])
