@@ -9,9 +9,7 @@ use openraft::network::RPCOption;
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
 };
-use openraft::{
-    OptionalSend, RaftNetwork, RaftNetworkFactory, RaftTypeConfig, Snapshot, Vote,
-};
+use openraft::{OptionalSend, RaftNetwork, RaftNetworkFactory, RaftTypeConfig, Snapshot, Vote};
 
 /// A network without peers. A group of one voter never calls it; a group with more gets
 /// "unreachable" for each, so it waits for a majority instead of inventing one.

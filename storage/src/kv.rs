@@ -57,7 +57,8 @@ impl SledEngine {
         let trusted = marker == CLEAN || (!marker.is_empty() && marker == boot_id());
         let state = State { db: None, memory: None, handles: BTreeMap::new() };
         let state = Mutex::new(state);
-        let this = Self { path: path.to_owned(), cache_bytes, suspect: AtomicBool::new(!trusted), state };
+        let this =
+            Self { path: path.to_owned(), cache_bytes, suspect: AtomicBool::new(!trusted), state };
         match open_db(path, cache_bytes).and_then(|db| this.mark().map(|()| db)) {
             Ok(db) => this.lock().db = Some(db),
             Err(failure) => {

@@ -14,4 +14,6 @@ pub mod testing;
 pub mod wal;
 
 pub use command::{Body, Sealed, UserKey};
-pub use store::{ArrivalHook, Confirmed, OpenError, ReadError, Store, StoreConfig, Tables, WriteError};
+pub use store::{
+    ArrivalHook, Confirmed, OpenError, ReadError, Store, StoreConfig, Tables, WriteError,
+};

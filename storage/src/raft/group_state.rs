@@ -4,7 +4,6 @@
 //! and rebuilt from both, and applying goes on; nothing is acknowledged meanwhile. All methods
 //! block on the disk and are called from blocking threads.
 
-use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,7 +19,7 @@ use super::snapshot::{self, Meta, SnapshotError, SnapshotFile, SnapshotReader, S
 use super::types::{Command, Replies, TypeConfig};
 use crate::command::mailbox::Effects;
 use crate::table::TableError;
-use crate::wal::{GroupWal, WalError};
+use crate::wal::{GroupWal, WalError, is_full};
 
 /// Pause before failed tables are tried again.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -36,7 +35,7 @@ pub(crate) enum Machine {
     /// Group 0.
     Control(ControlMachine),
     /// A mailbox group.
-    Mailbox(MailboxMachine),
+    Mailbox(Box<MailboxMachine>),
 }
 
 /// Called after commands have been applied.
@@ -176,9 +175,8 @@ impl GroupState {
                     machine.begin_view()?;
                     applied.clone()
                 };
-                let made = self
-                    .write_snapshot(&applied, || Ok(machine.next_view()?))
-                    .and_then(|made| {
+                let made =
+                    self.write_snapshot(&applied, || Ok(machine.next_view()?)).and_then(|made| {
                         machine.bodies.sync().map_err(|source| SnapshotError::Io {
                             path: "bodies".to_owned(),
                             source,
@@ -403,9 +401,7 @@ impl StateError {
     pub(crate) fn is_disk_full(&self) -> bool {
         match self {
             Self::Table(TableError::DiskFull(_)) => true,
-            Self::Snapshot(SnapshotError::Io { source, .. }) => {
-                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-            }
+            Self::Snapshot(SnapshotError::Io { source, .. }) => is_full(source),
             Self::Table(_) | Self::Snapshot(_) | Self::Wal(_) | Self::Entry(_) | Self::Closing => {
                 false
             }

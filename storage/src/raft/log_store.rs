@@ -152,7 +152,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     {
         let mut records: Vec<(LogMark, Arc<[u8]>)> = Vec::new();
         for entry in entries {
-            let bytes = encode_payload(&entry.payload).map_err(|e| StorageIOError::write_logs(&e))?;
+            let bytes =
+                encode_payload(&entry.payload).map_err(|e| StorageIOError::write_logs(&e))?;
             records.push((mark(&entry.log_id), bytes.into()));
         }
         let done = move |result: Result<(), WalError>| {

@@ -13,11 +13,11 @@ use openraft::{EntryPayload, LogId, StoredMembership};
 use super::log_store::decode_entry;
 use super::types::{Command, Reply};
 use crate::body::{Bodies, Place};
-use crate::command::{Body, MailboxCommand};
 use crate::command::mailbox::Effects;
 use crate::command::mailbox::rows::{BodyRef, ItemKind, ItemRow};
-use crate::wal::GroupWal;
+use crate::command::{Body, MailboxCommand};
 use crate::table::{Changes, Engine, Kv, Rows, TableError, Txn, decode_row, encode_row};
+use crate::wal::GroupWal;
 
 /// First byte of this node's own rows.
 pub(crate) const LOCAL: u8 = 0xf0;
@@ -196,7 +196,8 @@ impl MailboxMachine {
         let Some(view) = guard.as_mut() else { return Ok(Vec::new()) };
         loop {
             // The smallest key after the cursor is the cursor and a zero byte.
-            let from = view.cursor.as_ref().map_or_else(Vec::new, |c| [c.as_slice(), &[0]].concat());
+            let from =
+                view.cursor.as_ref().map_or_else(Vec::new, |c| [c.as_slice(), &[0]].concat());
             let stored = table.range(&from, &[LOCAL], CHUNK)?;
             let last = stored.last().map(|(key, _)| key.clone());
             let ended = stored.len() < CHUNK;

@@ -13,8 +13,8 @@ use crs_types::disk::{Disk, DiskFile};
 use crs_types::envelope::{self, Version};
 use openraft::SnapshotMeta;
 use openraft::impls::EmptyNode;
-use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::table::Rows;
 
@@ -217,11 +217,7 @@ impl SnapshotReader {
     }
 
     pub(crate) fn file(&self) -> SnapshotFile {
-        SnapshotFile {
-            disk: Arc::clone(&self.disk),
-            path: self.path.clone(),
-            length: self.length,
-        }
+        SnapshotFile { disk: Arc::clone(&self.disk), path: self.path.clone(), length: self.length }
     }
 
     fn frame<T: DeserializeOwned>(&mut self) -> Result<T, SnapshotError> {

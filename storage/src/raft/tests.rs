@@ -44,7 +44,7 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, Guard> for Builder {
             let bodies = Bodies::open(Arc::clone(&disk), self.group).unwrap();
             let group_wal = wal.group(self.group);
             let machine = MailboxMachine::open("m".to_owned(), engine, bodies, group_wal);
-            Machine::Mailbox(machine.unwrap())
+            Machine::Mailbox(Box::new(machine.unwrap()))
         };
         let group_wal = wal.group(self.group);
         let state = GroupState::open(

@@ -10,6 +10,7 @@ use crs_types::disk::Disk;
 use sha2::{Digest, Sha256};
 
 use super::{ReadError, WriteError};
+use crate::wal::is_full;
 
 const DIR: &str = "blobs";
 /// Largest blob in bytes.
@@ -36,12 +37,8 @@ pub(super) fn put(disk: &dyn Disk, bytes: &[u8]) -> Result<BlobHash, WriteError>
         Err(e) => {
             // A leftover is removed with everything else that nothing refers to.
             let _ = disk.remove(&temp);
-            Err(match e.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    WriteError::DiskFull(e.to_string())
-                }
-                _ => WriteError::Disk(e.to_string()),
-            })
+            let what = e.to_string();
+            Err(if is_full(&e) { WriteError::DiskFull(what) } else { WriteError::Disk(what) })
         }
     }
 }
@@ -49,10 +46,11 @@ pub(super) fn put(disk: &dyn Disk, bytes: &[u8]) -> Result<BlobHash, WriteError>
 /// The bytes of a blob, checked against its name.
 pub(super) fn get(disk: &dyn Disk, hash: BlobHash) -> Result<Vec<u8>, ReadError> {
     let path = path(hash);
+    let missing = |e: &io::Error| e.kind() == io::ErrorKind::NotFound;
     match disk.read(&path) {
         Ok(bytes) if hash_of(&bytes) == hash => Ok(bytes),
         Ok(_) => Err(ReadError::Damaged { file: path.display().to_string() }),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(ReadError::NoBlob(hash)),
+        Err(e) if missing(&e) => Err(ReadError::NoBlob(hash)),
         Err(e) => Err(ReadError::Unavailable(format!("{}: {e}", path.display()))),
     }
 }
@@ -73,9 +71,12 @@ pub(super) fn pieces(
         };
         pieces.iter().map(piece).collect::<io::Result<_>>()
     };
-    read().map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound => ReadError::NoBlob(hash),
-        _ => ReadError::Unavailable(format!("{}: {e}", path.display())),
+    read().map_err(|e: io::Error| {
+        if e.kind() == io::ErrorKind::NotFound {
+            ReadError::NoBlob(hash)
+        } else {
+            ReadError::Unavailable(format!("{}: {e}", path.display()))
+        }
     })
 }
 

@@ -151,10 +151,9 @@ impl Store {
                 let hook = |group| effect_hook(Arc::clone(&on_arrival), wakes.get(&group).cloned());
                 open::open_parts(&config, &disk, &clock, hook)
             });
-            opening.await.map_err(|e| OpenError::Group {
-                group: GroupId::CONTROL,
-                what: e.to_string(),
-            })??
+            opening
+                .await
+                .map_err(|e| OpenError::Group { group: GroupId::CONTROL, what: e.to_string() })??
         };
         let mut tasks = JoinSet::new();
         // Whatever keeps trying must end when opening fails or is given up.
@@ -196,9 +195,8 @@ impl Store {
             // A group that panicked has stopped as well.
             let _ = group.raft.shutdown().await;
         }
-        let mut tasks = std::mem::take(
-            &mut *inner.tasks.lock().unwrap_or_else(PoisonError::into_inner),
-        );
+        let mut tasks =
+            std::mem::take(&mut *inner.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         tasks.abort_all();
         while tasks.join_next().await.is_some() {}
         let (engine, wal) = (Arc::clone(&inner.engine), Arc::clone(&inner.wal));

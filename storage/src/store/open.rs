@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crs_types::disk::Disk;
@@ -96,12 +96,12 @@ pub(super) fn open_parts(
             let bodies = Bodies::open(Arc::clone(disk), group);
             let bodies = bodies.map_err(|e| io(&format!("bodies/{group}"), e))?;
             let name = format!("mailbox-{group}");
-            Machine::Mailbox(MailboxMachine::open(
+            Machine::Mailbox(Box::new(MailboxMachine::open(
                 name,
                 Arc::clone(&engine),
                 bodies,
                 wal.group(group),
-            )?)
+            )?))
         };
         let state = GroupState::open(
             group,
@@ -130,7 +130,7 @@ pub(super) async fn start_groups<N: RaftNetworkFactory<TypeConfig> + Clone>(
         let id = state.group;
         let failed = |what: String| OpenError::Group { group: id, what };
         let wal = parts.wal.group(id);
-        let raft_config = raft_config(id).map_err(|e| failed(e.to_string()))?;
+        let raft_config = raft_config(id)?;
         let raft = Raft::new(
             config.node.0,
             Arc::new(raft_config),
@@ -176,8 +176,8 @@ async fn lead(group: &Group, node: u64) -> Result<(), OpenError> {
     metrics.running_state.map_err(|fatal| failed(fatal.to_string()))
 }
 
-fn raft_config(group: GroupId) -> Result<Config, openraft::ConfigError> {
-    Config {
+fn raft_config(group: GroupId) -> Result<Config, OpenError> {
+    let config = Config {
         cluster_name: format!("crs-{group}"),
         heartbeat_interval: 250,
         election_timeout_min: 1_000,
@@ -187,8 +187,8 @@ fn raft_config(group: GroupId) -> Result<Config, openraft::ConfigError> {
         max_in_snapshot_log_to_keep: 0,
         purge_batch_size: 1,
         ..Config::default()
-    }
-    .validate()
+    };
+    config.validate().map_err(|e| OpenError::Group { group, what: e.to_string() })
 }
 
 fn open_engine(config: &StoreConfig, disk: &dyn Disk) -> Result<Arc<dyn Engine>, OpenError> {

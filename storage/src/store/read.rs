@@ -209,11 +209,7 @@ pub(super) fn user_rows(
 
 /// Adds a group's row to the listing. A user's posts are counted in the receivers' groups, all
 /// else in the group that owns the user.
-pub(super) fn add_counters(
-    all: &mut BTreeMap<UserKey, UserCounters>,
-    row: UserRow,
-    home: bool,
-) {
+pub(super) fn add_counters(all: &mut BTreeMap<UserKey, UserCounters>, row: UserRow, home: bool) {
     let user = row.user.clone();
     let line = all.entry(user.clone()).or_insert_with(|| UserCounters {
         user,

@@ -66,7 +66,8 @@ pub(super) fn of(inner: &Inner) -> StoreStatus {
         Machine::Control(_) => 0,
         Machine::Mailbox(machine) => machine.bodies.bytes(),
     });
-    let last_sync = (log.last_sync_millis > 0).then(|| Timestamp::from_millis(log.last_sync_millis));
+    let last_sync =
+        (log.last_sync_millis > 0).then(|| Timestamp::from_millis(log.last_sync_millis));
     StoreStatus {
         groups: inner.groups.iter().map(group_status).collect(),
         log_bytes: log.total_bytes,

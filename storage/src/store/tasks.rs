@@ -273,10 +273,7 @@ impl Inner {
     async fn removes_more(&self, group: GroupId, command: MailboxCommand) -> bool {
         match self.propose(group, Command::Mailbox(command)).await {
             Ok(confirmed) => {
-                matches!(
-                    confirmed.reply,
-                    Reply::Mailbox(MailboxReply::Removed { more: true, .. })
-                )
+                matches!(confirmed.reply, Reply::Mailbox(MailboxReply::Removed { more: true, .. }))
             }
             Err(failure) => {
                 tracing::debug!(%group, %failure, "nothing is removed now");
@@ -291,9 +288,7 @@ impl Inner {
         for account in purging {
             if self.drop_account(&account).await {
                 let done = ControlCommand::AccountPurged(AccountPurged { id: account });
-                if let Err(failure) =
-                    self.propose(GroupId::CONTROL, Command::Control(done)).await
-                {
+                if let Err(failure) = self.propose(GroupId::CONTROL, Command::Control(done)).await {
                     tracing::debug!(%failure, "a deleted account is forgotten later");
                 }
             }

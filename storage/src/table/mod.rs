@@ -35,11 +35,10 @@ pub enum TableError {
 impl TableError {
     /// From a file operation beside the tables.
     pub(crate) fn disk(error: &std::io::Error) -> Self {
-        match error.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-                Self::DiskFull(error.to_string())
-            }
-            _ => Self::Engine(error.to_string()),
+        if crate::wal::is_full(error) {
+            Self::DiskFull(error.to_string())
+        } else {
+            Self::Engine(error.to_string())
         }
     }
 }

@@ -262,10 +262,7 @@ impl Disk for FakeDisk {
 }
 
 impl FakeFile {
-    fn change<T>(
-        &self,
-        f: impl FnOnce(&mut State, u64) -> io::Result<T>,
-    ) -> io::Result<T> {
+    fn change<T>(&self, f: impl FnOnce(&mut State, u64) -> io::Result<T>) -> io::Result<T> {
         let mut state = self.disk.lock();
         state.step()?;
         f(&mut state, self.node)

@@ -32,12 +32,7 @@ pub struct WalConfig {
 
 impl Default for WalConfig {
     fn default() -> Self {
-        Self {
-            segment_bytes: 16 << 20,
-            reserve_bytes: 32 << 20,
-            cache_bytes: 8 << 20,
-            fault: None,
-        }
+        Self { segment_bytes: 16 << 20, reserve_bytes: 32 << 20, cache_bytes: 8 << 20, fault: None }
     }
 }
 
@@ -46,6 +41,9 @@ const QUEUE: usize = 1_024;
 
 /// Called once the record is durable, or will never be.
 pub type Done = Box<dyn FnOnce(Result<(), WalError>) + Send>;
+
+/// An entry: its mark and its bytes.
+pub type LogEntry = (LogMark, Arc<[u8]>);
 
 /// The log of a node. [`Wal::close`] ends its thread; dropping all handles does too.
 pub struct Wal {
@@ -218,7 +216,7 @@ pub struct GroupWal {
 
 impl GroupWal {
     /// Makes entries readable at once and durable soon; `done` is called when they are.
-    pub async fn append(&self, entries: Vec<(LogMark, Arc<[u8]>)>, done: Done) {
+    pub async fn append(&self, entries: Vec<LogEntry>, done: Done) {
         {
             let mut groups = self.shared.groups();
             let group = groups.entry(self.group).or_default();
@@ -284,7 +282,7 @@ impl GroupWal {
         &self,
         range: Range<u64>,
         max_bytes: usize,
-    ) -> Result<Vec<(LogMark, Arc<[u8]>)>, WalError> {
+    ) -> Result<Vec<LogEntry>, WalError> {
         let entries = self.wanted(range, max_bytes);
         if entries.iter().all(|entry| entry.bytes.is_some()) {
             let ready = entries.into_iter().filter_map(|e| e.bytes.map(|bytes| (e.mark, bytes)));
@@ -302,7 +300,7 @@ impl GroupWal {
         &self,
         range: Range<u64>,
         max_bytes: usize,
-    ) -> Result<Vec<(LogMark, Arc<[u8]>)>, WalError> {
+    ) -> Result<Vec<LogEntry>, WalError> {
         let entries = self.wanted(range, max_bytes);
         entries.into_iter().map(|entry| self.read_entry(entry)).collect()
     }
@@ -323,7 +321,7 @@ impl GroupWal {
         })
     }
 
-    fn read_entry(&self, entry: Entry) -> Result<(LogMark, Arc<[u8]>), WalError> {
+    fn read_entry(&self, entry: Entry) -> Result<LogEntry, WalError> {
         if let Some(bytes) = entry.bytes {
             return Ok((entry.mark, bytes));
         }

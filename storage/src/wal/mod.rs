@@ -15,7 +15,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use handle::{Done, GroupWal, Wal, WalConfig, WalStatus};
+pub use handle::{Done, GroupWal, LogEntry, Wal, WalConfig, WalStatus};
 pub use index::LogMark;
 pub use writer::PlantedFault;
 
@@ -49,4 +49,10 @@ impl WalError {
     pub(crate) fn io(path: &std::path::Path, error: &std::io::Error) -> Self {
         Self::Io { path: path.display().to_string(), what: error.to_string() }
     }
+}
+
+/// True when the disk has no room: worth trying again later, unlike other failures.
+pub(crate) fn is_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
 }

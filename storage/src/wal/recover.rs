@@ -63,7 +63,11 @@ impl Scan<'_> {
         let io = |e: &std::io::Error| WalError::io(&path, e);
         let bytes = self.disk.read(&path).map_err(|e| io(&e))?;
         if let Some(version) = segment::foreign_version(&bytes) {
-            return Err(damaged(number, 0, &format!("layout {version} is newer than this program")));
+            return Err(damaged(
+                number,
+                0,
+                &format!("layout {version} is newer than this program"),
+            ));
         }
         if !segment::has_header(&bytes, number) {
             return self.headless(number, &bytes, later);
@@ -146,9 +150,11 @@ impl Scan<'_> {
             Kind::Append => {
                 let mark = LogMark::from_bytes(found.payload).ok_or_else(malformed)?;
                 let length = found.payload.len() - 24;
-                let follows = group.entries.values().next_back().is_none_or(|last| {
-                    mark.index <= last.mark.index + 1
-                });
+                let follows = group
+                    .entries
+                    .values()
+                    .next_back()
+                    .is_none_or(|last| mark.index <= last.mark.index + 1);
                 if !follows {
                     return Err(damaged(number, at, "entries are missing before this one"));
                 }

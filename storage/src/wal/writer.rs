@@ -16,7 +16,7 @@ use super::index::{LogMark, Place};
 use super::record::{self, HEADER, Kind};
 use super::recover::Segment;
 use super::segment::{self, DIR, RESERVE, START};
-use super::WalError;
+use super::{WalError, is_full};
 
 /// Most operations that share one sync.
 const BATCH_OPS: usize = 512;
@@ -183,10 +183,8 @@ impl Writer {
         if let Some(failure) = &failure {
             self.fail(failure);
         }
-        for done in waiting.drain(..) {
-            if let Some(done) = done {
-                done(failure.clone().map_or(Ok(()), Err));
-            }
+        for done in waiting.drain(..).flatten() {
+            done(failure.clone().map_or(Ok(()), Err));
         }
         if failure.is_none() {
             self.tend();
@@ -204,10 +202,8 @@ impl Writer {
                 Ok(())
             }
             Some(PlantedFault::AckBeforeSync) => {
-                for done in waiting.drain(..) {
-                    if let Some(done) = done {
-                        done(Ok(()));
-                    }
+                for done in waiting.drain(..).flatten() {
+                    done(Ok(()));
                 }
                 self.sync()
             }
@@ -248,11 +244,8 @@ impl Writer {
             Op::Append(entries) => {
                 for (mark, bytes) in entries {
                     let place = self.record(group, Kind::Append, &[&mark.to_bytes(), bytes])?;
-                    let place = Place {
-                        offset: place.offset + 24,
-                        length: bytes.len() as u32,
-                        ..place
-                    };
+                    let place =
+                        Place { offset: place.offset + 24, length: bytes.len() as u32, ..place };
                     self.note(group, |g| g.placed(*mark, place));
                 }
             }
@@ -460,10 +453,6 @@ fn weight(task: &Task) -> usize {
         }
         Task::Write { .. } | Task::Tend | Task::Close => HEADER,
     }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded
 }
 
 fn no_segment() -> WalError {

@@ -42,10 +42,7 @@ pub(crate) async fn open(disk: &FakeDisk, config: StoreConfig) -> Result<Store, 
     open_on(Arc::new(disk.clone()), config).await
 }
 
-pub(crate) async fn open_on(
-    disk: Arc<dyn Disk>,
-    config: StoreConfig,
-) -> Result<Store, OpenError> {
+pub(crate) async fn open_on(disk: Arc<dyn Disk>, config: StoreConfig) -> Result<Store, OpenError> {
     let clock = Arc::new(TestClock::default());
     Store::open(config, disk, clock, Unreachable, Arc::new(|_| {})).await
 }

@@ -95,10 +95,8 @@ async fn judge(store: &Store, ledger: &Ledger) -> Vec<String> {
                 wrong.push(format!("{id} to {to} was acked and is back"));
             }
         }
-        let order: Vec<usize> = found
-            .iter()
-            .filter_map(|m| sure.iter().position(|id| mid(*id) == *m))
-            .collect();
+        let order: Vec<usize> =
+            found.iter().filter_map(|m| sure.iter().position(|id| mid(*id) == *m)).collect();
         if !order.is_sorted() {
             wrong.push(format!("messages to {to} are out of order"));
         }
@@ -132,7 +130,9 @@ async fn judge_receipts(
             wrong.push(format!("receipt of {mid} is there {times} times"));
         }
     }
-    wrong.extend(acked.iter().filter(|m| !count.contains_key(m)).map(|m| format!("receipt of {m} lost")));
+    wrong.extend(
+        acked.iter().filter(|m| !count.contains_key(m)).map(|m| format!("receipt of {m} lost")),
+    );
     wrong
 }
 

@@ -113,7 +113,9 @@ async fn sled_survives_a_full_file_system() {
     assert!(took.is_ok());
     let mut confirmed: Vec<u32> = (0..200).collect();
     for id in 200..3_000 {
-        match tokio::time::timeout(Duration::from_secs(3), post(&store, 1, 2, id, vec![2; 2_000])).await {
+        match tokio::time::timeout(Duration::from_secs(3), post(&store, 1, 2, id, vec![2; 2_000]))
+            .await
+        {
             Ok(Ok(PostReply::Stored { .. })) => confirmed.push(id),
             Ok(Err(WriteError::DiskFull(text))) => {
                 println!("refused after {} posts: {text}", confirmed.len());
@@ -134,7 +136,10 @@ async fn sled_survives_a_full_file_system() {
     std::fs::remove_file(&filler).unwrap();
     let mut resumed = false;
     for _ in 0..200 {
-        resumed = matches!(post(&again, 1, 2, 9_999, vec![3; 100]).await, Ok(PostReply::Stored { .. } | PostReply::Duplicate { .. }));
+        resumed = matches!(
+            post(&again, 1, 2, 9_999, vec![3; 100]).await,
+            Ok(PostReply::Stored { .. } | PostReply::Duplicate { .. })
+        );
         if resumed {
             break;
         }

@@ -1,4 +1,5 @@
 //! Integration tests of the store: crashes, full disks, restarts.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod common;
 mod crash;

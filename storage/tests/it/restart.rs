@@ -37,7 +37,10 @@ async fn accounts_and_messages_survive_power_loss() {
     assert!(store.propose_control(create("police")).await.unwrap().reply.into_result().is_err());
     for id in 0..20 {
         let body = vec![id as u8; if id % 3 == 0 { 20_000 } else { 100 }];
-        assert_eq!(post(&store, 1, 2, id, body).await, Ok(PostReply::Stored { n: u64::from(id) + 1 }));
+        assert_eq!(
+            post(&store, 1, 2, id, body).await,
+            Ok(PostReply::Stored { n: u64::from(id) + 1 })
+        );
     }
     let before = inbox(&store, 2).await;
     assert_eq!(before.len(), 20);

@@ -3,8 +3,8 @@
 use crs_types::AccountId;
 use serde::{Deserialize, Serialize};
 
-use super::rows::{self, ItemRow, UserRow};
 use super::MailboxReply;
+use super::rows::{self, ItemRow, UserRow};
 use crate::table::{TableError, Txn};
 
 /// Removes up to `limit` rows of an account: items first, users and client info after them.
@@ -56,4 +56,3 @@ impl DropAccount {
         }
     }
 }
-

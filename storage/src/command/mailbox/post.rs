@@ -84,7 +84,11 @@ impl Post {
         let dedup_key = rows::dedup_key(&self.from, &self.mid);
         if let Some(seen) = txn.row::<DedupRow>(&dedup_key)? {
             let same = seen.fingerprint == fingerprint;
-            return Ok(if same { PostReply::Duplicate { n: seen.n } } else { PostReply::IdConflict });
+            return Ok(if same {
+                PostReply::Duplicate { n: seen.n }
+            } else {
+                PostReply::IdConflict
+            });
         }
         let Some(n) = self.admit(txn)? else {
             return Ok(PostReply::QuotaExceeded);

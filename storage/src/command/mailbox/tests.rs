@@ -60,9 +60,8 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let size = prop_oneof![Just(10usize), Just(3_584), Just(3_585), Just(9_000)];
-    let post = (0..3u8, 0..3u8, 0..12u8, size, 1..50u64).prop_map(
-        |(to, from, id, size, expires)| Step::Post { to, from, id, size, expires },
-    );
+    let post = (0..3u8, 0..3u8, 0..12u8, size, 1..50u64)
+        .prop_map(|(to, from, id, size, expires)| Step::Post { to, from, id, size, expires });
     let ack = (0..3u8, 1..12u64).prop_map(|(of, n)| Step::Ack { of, n });
     let pump = any::<bool>().prop_map(|twice| Step::Pump { twice });
     let expire = (0..60u64).prop_map(|ms| Step::Expire { ms });
@@ -235,7 +234,8 @@ fn ids_are_refused_outside_their_window_and_remembered_inside() {
     let table = MemoryKv::default();
     let day = 86_400_000;
     let mut old = post(1, 2, 1, 10, 1);
-    old.time = old.mid.claimed_time().plus(MESSAGE_RETENTION).plus(std::time::Duration::from_millis(1));
+    old.time =
+        old.mid.claimed_time().plus(MESSAGE_RETENTION).plus(std::time::Duration::from_millis(1));
     let reply = |post: &Post| apply(&table, &MailboxCommand::Post(post.clone())).0;
     assert_eq!(reply(&old), MailboxReply::Post(PostReply::IdTooOld));
     let mut early = post(1, 2, 2, 10, 1);
