@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crs_proto::leg::LegCredentials;
 use crs_types::{AllocationId, Clock, LegId, Mono, Rng};
-use crs_udp::{BatchShape, Poller, Socket, SocketOptions, Waker};
+use crs_udp::{BatchShape, Poller, Socket, Waker};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::allocation::{
@@ -22,7 +22,9 @@ use crate::event::RelayEvent;
 use crate::kind::{RelayType, TwoLegKind};
 use crate::message::{AddLeg, Command, LegKey, Report};
 use crate::plane::{Links, Plane, PlaneParts, REPORTS, mesh};
+use crate::reader::RelayReader;
 use crate::records::{LegRecord, Record, Records, allocation_of};
+use crate::sockets::bind_all;
 use crate::thread::{Notify, ThreadParts, spawn};
 
 /// An unbound leg ends unless refreshed or bound within this time.
@@ -35,29 +37,6 @@ pub const COMMANDS: usize = 1024;
 const SWEEP: Duration = Duration::from_secs(1);
 /// Channel numbers of opaque legs (RFC 8656 §12).
 const CHANNEL_FIRST: u16 = 0x4000;
-
-/// Reads the counters from anywhere, without the [`Relay`] itself. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct RelayReader(Arc<[Arc<ThreadCells>]>);
-
-impl RelayReader {
-    /// Sums over all threads since the relay was bound.
-    pub fn counters(&self) -> RelayCounters {
-        let mut sum = RelayCounters::default();
-        self.0.iter().for_each(|cells| cells.add_to(&mut sum));
-        sum
-    }
-
-    /// CPU time of each thread, as last published (a tenth of a second ago at most while busy).
-    pub fn cpu_times(&self) -> Vec<Duration> {
-        self.0.iter().map(|cells| Duration::from_micros(cells.cpu_micros.get())).collect()
-    }
-
-    /// Kernel ids of the threads, as in `/proc/<pid>/task/<id>`; 0 before a thread runs.
-    pub fn thread_ids(&self) -> Vec<u64> {
-        self.0.iter().map(|cells| cells.thread_id.get()).collect()
-    }
-}
 
 /// The data plane's handle. One owner; dropping it ends the threads and closes the sockets.
 ///
@@ -454,32 +433,6 @@ fn to_add(kind: TwoLegKind, leg: &LegRecord) -> AddLeg {
         credentials: leg.credentials.clone(),
         address: leg.address,
     }
-}
-
-type Bound = (Vec<SocketAddr>, Vec<Vec<Arc<Socket>>>);
-
-/// Binds every address once per thread. Port 0 of the first address decides the port of all.
-fn bind_all(config: &RelayConfig) -> Result<Bound, StartError> {
-    let options = SocketOptions { reuse_port: config.threads > 1, coalesce: config.offload };
-    let mut addresses: Vec<SocketAddr> = Vec::new();
-    let mut sockets: Vec<Vec<Arc<Socket>>> = vec![Vec::new(); config.threads];
-    for wanted in &config.addresses {
-        let mut addr = *wanted;
-        if addr.port() == 0
-            && let Some(first) = addresses.first()
-        {
-            addr.set_port(first.port());
-        }
-        for of_thread in &mut sockets {
-            let failed =
-                |source| StartError::Io { what: format!("bind media address {addr}/udp"), source };
-            let socket = Socket::bind(addr, options).map_err(failed)?;
-            addr = socket.local_addr().map_err(failed)?;
-            of_thread.push(Arc::new(socket));
-        }
-        addresses.push(addr);
-    }
-    Ok((addresses, sockets))
 }
 
 #[cfg(test)]
