@@ -15,7 +15,8 @@ use crate::serve::Environment;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Addresses {
     /// Clients.
-    pub client: SocketAddr,
+    #[serde(serialize_with = "first")]
+    pub client: Vec<SocketAddr>,
     /// Media, best first.
     pub media: Vec<SocketAddr>,
     /// Metrics and health.
@@ -72,7 +73,7 @@ fn people(config: &Config, addresses: &Addresses, folder: &DataFolder, pool_ca: 
         lines.extend(folder.created.iter().map(|path| format!("  {}", path.display())));
     }
     lines.push(format!("{} serves:", config.name));
-    lines.push(format!("  clients   tcp {}", addresses.client));
+    lines.extend(addresses.client.iter().map(|addr| format!("  clients   tcp {addr}")));
     lines.extend(addresses.media.iter().map(|addr| format!("  media     udp {addr}")));
     lines.extend(addresses.metrics.iter().map(|addr| format!("  metrics   http://{addr}/metrics")));
     lines.push(format!("  crs-cli   {}", config.paths.admin_socket.display()));
@@ -92,11 +93,16 @@ fn next_steps(config: &Config, addresses: &Addresses, pool_ca: &Path) -> [String
         format!(
             "  {} init --account demo --secret-file SECRET_FILE --server {} --server-ca {} ./demo",
             sibling("crs-cms"),
-            addresses.client,
+            addresses.client.first().map(ToString::to_string).unwrap_or_default(),
             pool_ca.display()
         ),
         "Stop with ctrl-c.".to_owned(),
     ]
+}
+
+/// Programs get one address.
+fn first<S: serde::Serializer>(addrs: &[SocketAddr], serializer: S) -> Result<S::Ok, S::Error> {
+    addrs.first().serialize(serializer)
 }
 
 /// The program beside this one, when it is there: a build folder is in nobody's PATH.

@@ -18,7 +18,7 @@ pub struct Reloader {
     loader: Loader,
     context: Arc<NodeContext>,
     certificate: Arc<NodeCertificate>,
-    relay: RelayService,
+    relay: Option<RelayService>,
     log: LogControl,
     current: Config,
     counters: Counters,
@@ -52,7 +52,7 @@ impl Reloader {
         current: Config,
         context: Arc<NodeContext>,
         certificate: Arc<NodeCertificate>,
-        relay: RelayService,
+        relay: Option<RelayService>,
         log: LogControl,
         metrics: &Metrics,
     ) -> Self {
@@ -85,7 +85,9 @@ impl Reloader {
         let needs_restart = differences(&self.current, &new);
         self.context.reload(new.settings.clone());
         self.log.set_level(new.log.level);
-        self.relay.set_limits(new.relay.limits);
+        if let Some(relay) = &self.relay {
+            relay.set_limits(new.relay.limits);
+        }
         // What needs a restart stays as it runs, so that the next reload still tells it.
         self.current.settings = new.settings;
         self.current.pool.addr_map = new.pool.addr_map;

@@ -21,7 +21,7 @@ use crate::{announce, systemd};
 /// How long a drain waits for clients and calls to go elsewhere.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(120);
 /// How long what is left may take to stop.
-pub const LAST_WAIT: Duration = Duration::from_secs(10);
+pub const LAST_WAIT: Duration = Duration::from_secs(20);
 /// How often the node looks at itself (certificate, disk, leaders).
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -144,7 +144,7 @@ async fn stop(node: Composed, signals: &mut Signals, base: &Base) {
         () = node.drain(DRAIN_DEADLINE) => tracing::info!(module = "node", "drained"),
         _ = signals.next() => tracing::warn!(module = "node", "asked again: not waiting for clients"),
     }
-    if tokio::time::timeout(LAST_WAIT, node.close(LAST_WAIT / 3)).await.is_err() {
+    if tokio::time::timeout(LAST_WAIT, node.close()).await.is_err() {
         tracing::warn!(module = "node", "not everything stopped in time");
     }
 }

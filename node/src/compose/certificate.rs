@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crs_actors::listener::NodeCertificate;
+use crs_client::ServerTrust;
 use crs_keys::pool_ca::{NODE_VALIDITY, PoolCa};
 use crs_keys::seal_at_rest::Sealer;
 use crs_ops::SystemEvent;
@@ -20,6 +21,8 @@ pub(super) struct Certificates {
     /// End of a certificate that this node issued itself; `None` for one of a public CA.
     pub(super) end: Option<Timestamp>,
     config: Config,
+    /// Certificates above the leaf of a configured chain (X.509 DER).
+    chain: Vec<Vec<u8>>,
 }
 
 impl Certificates {
@@ -38,9 +41,11 @@ impl Certificates {
         }
         identity::record_node(store, NodeId(1), config, now).await?;
         identity::publish(&ca, &config.paths.data)?;
+        let mut above = Vec::new();
         let (shown, end) = match &config.certificate {
             Some(certificate) => {
                 let (chain, key) = identity::configured(certificate)?;
+                above = chain.iter().skip(1).map(|der| der.to_vec()).collect();
                 (NodeCertificate::from_chain(chain, key)?, None)
             }
             None => {
@@ -49,16 +54,24 @@ impl Certificates {
                 (NodeCertificate::new(issued)?, Some(end))
             }
         };
-        Ok(Self { shown, ca, end, config: config.clone() })
+        Ok(Self { shown, ca, end, config: config.clone(), chain: above })
     }
 
     pub(super) fn shown(&self) -> Arc<NodeCertificate> {
         Arc::clone(&self.shown)
     }
 
-    /// The pool's CA certificate (X.509 DER).
-    pub(super) fn root(&self) -> Vec<u8> {
-        self.ca.certificate().to_vec()
+    /// How the health check's clients recognise this node. A configured certificate is trusted by
+    /// its own chain: whether the public does is not what the check is about.
+    pub(super) fn trust(&self) -> ServerTrust {
+        if self.chain.is_empty() {
+            return ServerTrust::PoolCa(vec![self.ca.certificate().to_vec()]);
+        }
+        let name = self.config.pool.server_names.first().cloned();
+        ServerTrust::PublicPki {
+            name: name.unwrap_or_else(|| self.config.listen.client.ip().to_string()),
+            roots: self.chain.clone(),
+        }
     }
 
     /// Issues anew when a third of the life is left.

@@ -1,31 +1,25 @@
 //! The parts of a node, each made from the configuration and what was made before it.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use crs_actors::NodeContext;
-use crs_actors::admin::{AdminContext, AdminParts, NodeFacts};
-use crs_actors::context::ContextParts;
-use crs_actors::directory::LocalDirectory;
-use crs_actors::listener::{
-    Capacity, FD_RESERVE, Failures, ListenerShared, TestClients, TlsSettings,
-};
-use crs_actors::relay::RelayService;
-use crs_actors::session::SessionService;
-use crs_actors::supervisor::SupervisorHandle;
+use crs_actors::admin::NodeFacts;
+use crs_actors::listener::FD_RESERVE;
+use crs_actors::relay::RelaySettings;
+use crs_actors::store::Arrivals;
 use crs_actors::trace::TraceHub;
+use crs_actors::tree::{AdminSettings, NodeParts};
 use crs_keys::seal_at_rest::Sealer;
 use crs_ops::Metrics;
+use crs_proto::session::SessionConfig;
 use crs_storage::{ArrivalHook, Store, StoreConfig};
 use crs_types::disk::OsDisk;
-use crs_types::{NodeId, OsRng};
+use crs_types::{NodeId, OsRng, Secret};
 
-use super::accounts::AccountsTask;
 use super::certificate::Certificates;
-use super::tree::Tree;
-use super::{Base, Extras, SCRATCH};
+use super::{Base, Extras, SCRATCH, alarms};
 use crate::config::Config;
 use crate::handles;
 use crate::probe::{ClientProbe, ProbeParts};
@@ -58,132 +52,96 @@ pub(super) async fn open_store(
         .with_context(|| format!("opening the store in {}", folder.display()))
 }
 
-pub(super) fn trace_hub(metrics: &Metrics) -> Arc<TraceHub> {
-    let help = "Trace events that a listener lost because it read too slowly.";
-    TraceHub::new(metrics.counter("crs_trace_dropped_total", help, &[]))
-}
-
-pub(super) fn context(
-    config: &Config,
-    base: &Base,
-    accounts: &AccountsTask,
-    hub: &Arc<TraceHub>,
-) -> Arc<NodeContext> {
-    NodeContext::new(ContextParts {
-        name: config.name.clone(),
-        id: NodeId(1),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        clock: Arc::clone(&base.clock),
-        rng: Box::new(OsRng),
-        settings: config.settings.clone(),
-        accounts: Arc::clone(&accounts.registry),
-        blobs: Arc::new(accounts.blobs.clone()),
-        directory: Arc::new(LocalDirectory::new()),
-        trace: Arc::clone(hub) as _,
-        metrics: handles::node(&base.metrics),
-    })
-}
-
-pub(super) fn sessions(
-    context: &Arc<NodeContext>,
-    supervisor: SupervisorHandle,
-    relay: &RelayService,
-    metrics: &Metrics,
-) -> SessionService {
-    let relay = Arc::new(relay.clone());
-    let metrics = handles::session(metrics);
-    SessionService::new(context, supervisor, relay, Default::default(), metrics)
-}
-
-pub(super) async fn listener(
-    config: &Config,
-    context: &Arc<NodeContext>,
-    certificates: &Certificates,
-    tree: &mut Tree,
-    extras: Extras,
-) -> anyhow::Result<Arc<ListenerShared>> {
-    let keys = config.pool.keys.iter().map(|key| key.secret.clone()).collect();
-    let accounts = Arc::clone(&context.accounts);
-    let clock = Arc::clone(&context.clock);
-    let tls = TlsSettings::new(certificates.shown(), accounts, clock, TestClients::new(keys))?;
-    let connections = tree.population("connection_sup", config.settings.limits.connections).await?;
-    Ok(Arc::new(ListenerShared {
-        context: Arc::clone(context),
-        tls,
-        connections,
-        capacity: Capacity::new(),
-        failures: Failures::new(),
-        fd_limit: usize::try_from(extras.open_files).unwrap_or(usize::MAX),
-        pool: config.pool.hosts.iter().filter_map(|host| host.ip).collect(),
-        echo: extras.test_echo,
-        limit_loopback: false,
-    }))
-}
-
-/// What the admin side is made from.
-pub(super) struct Admin<'a> {
+/// What a node is made of, before it is joined.
+pub(super) struct Ingredients<'a> {
     pub(super) config: &'a Config,
     pub(super) base: &'a Base,
-    pub(super) client: SocketAddr,
+    pub(super) extras: Extras,
+    pub(super) store: Store,
+    pub(super) arrivals: Arrivals,
     pub(super) sealer: Arc<Sealer>,
-    pub(super) hub: Arc<TraceHub>,
 }
 
-impl Admin<'_> {
-    pub(super) fn context(
-        self,
-        context: &Arc<NodeContext>,
-        store: &Store,
-        sessions: &SessionService,
-        relay: &RelayService,
-        certificates: &Certificates,
-    ) -> Arc<AdminContext> {
-        let config = self.config;
-        let notify_script =
-            Some(config.paths.scripts.join("notify.sh")).filter(|path| path.is_file());
-        let facts = NodeFacts {
-            accounts_dir: config.paths.accounts.clone(),
-            data_dir: store_folder(config),
-            notify_script,
-            listen: vec![self.client],
-            certificate_end: certificates.end,
-            started: self.base.clock.mono(),
-            open_files_wanted: (config.settings.limits.connections + FD_RESERVE) as u64,
-        };
-        let probe = Arc::new(ClientProbe::new(self.probe(store, certificates)));
-        AdminContext::new(AdminParts {
-            node: Arc::clone(context),
-            store: Arc::new(store.clone()),
-            sessions: Arc::new(sessions.clone()),
-            relay: Some(Arc::new(relay.clone())),
-            hub: self.hub,
-            sealer: self.sealer,
-            probe,
-            notifier: Some(self.base.notifier.clone()),
-            facts,
+impl Ingredients<'_> {
+    /// The parts of the tree.
+    pub(super) fn join(self, certificates: &Certificates) -> anyhow::Result<NodeParts> {
+        let Self { config, base, extras, .. } = self;
+        let client = settled(config.listen.client)
+            .with_context(|| format!("cannot listen on {}", config.listen.client))?;
+        Ok(NodeParts {
+            name: config.name.clone(),
+            id: NodeId(1),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            clock: Arc::clone(&base.clock),
+            rng: Box::new(OsRng),
+            settings: config.settings.clone(),
+            metrics: handles::node(&base.metrics),
+            session_metrics: handles::session(&base.metrics),
+            session_config: SessionConfig::default(),
+            hub: trace_hub(&base.metrics),
+            admin: Some(self.admin(certificates, client)),
+            store: self.store,
+            arrivals: self.arrivals,
+            certificate: certificates.shown(),
+            pool_keys: config.pool.keys.iter().map(|key| key.secret.clone()).collect(),
+            listen: vec![client],
+            pool: config.pool.hosts.iter().filter_map(|host| host.ip).collect(),
+            fd_limit: usize::try_from(extras.open_files).unwrap_or(usize::MAX),
+            relay: Some(RelaySettings {
+                relay: config.relay.clone(),
+                advertised: config.media_addresses.clone(),
+                alarm: alarms::relay(base.clone()),
+            }),
+            echo: extras.test_echo,
         })
     }
 
-    fn probe(&self, store: &Store, certificates: &Certificates) -> ProbeParts {
+    fn admin(&self, certificates: &Certificates, client: SocketAddr) -> AdminSettings {
         let config = self.config;
-        let public = config.media_addresses.first().copied().unwrap_or(self.client.ip());
-        let store = store.clone();
+        let script = Some(config.paths.scripts.join("notify.sh")).filter(|path| path.is_file());
+        AdminSettings {
+            path: config.paths.admin_socket.clone(),
+            sealer: Arc::clone(&self.sealer),
+            probe: Arc::new(ClientProbe::new(self.probe(certificates, client))),
+            notifier: Some(self.base.notifier.clone()),
+            facts: NodeFacts {
+                accounts_dir: config.paths.accounts.clone(),
+                data_dir: store_folder(config),
+                notify_script: script,
+                listen: vec![client],
+                certificate_end: certificates.end,
+                started: self.base.clock.mono(),
+                open_files_wanted: (config.settings.limits.connections + FD_RESERVE) as u64,
+            },
+        }
+    }
+
+    fn probe(&self, certificates: &Certificates, client: SocketAddr) -> ProbeParts {
+        let config = self.config;
+        let public = config.media_addresses.first().copied().unwrap_or(client.ip());
+        let pool_key = config.pool.keys.first().map(|key| key.secret.clone());
+        let store = self.store.clone();
         ProbeParts {
             clock: Arc::clone(&self.base.clock),
-            pool_key: config.pool.keys.first().map(|key| key.secret.clone()).unwrap_or_else(none),
-            roots: vec![certificates.root()],
-            public_name: None,
-            listener: self.client,
-            public: SocketAddr::new(public, self.client.port()),
+            // A configuration without a key does not parse.
+            pool_key: pool_key.unwrap_or_else(|| Secret::new(Vec::new())),
+            trust: certificates.trust(),
+            listener: client,
+            public: SocketAddr::new(public, client.port()),
             scratch: config.paths.data.join(SCRATCH),
             any_account: Arc::new(move || store.control().accounts.keys().next().cloned()),
         }
     }
 }
 
-/// A configuration without a key does not parse.
-fn none() -> crs_types::Secret {
-    crs_types::Secret::new(Vec::new())
+fn trace_hub(metrics: &Metrics) -> Arc<TraceHub> {
+    let help = "Trace events that a listener lost because it read too slowly.";
+    TraceHub::new(metrics.counter("crs_trace_dropped_total", help, &[]))
+}
+
+/// Port 0 becomes a free one, so that all parts know the same.
+fn settled(addr: SocketAddr) -> std::io::Result<SocketAddr> {
+    if addr.port() == 0 { TcpListener::bind(addr)?.local_addr() } else { Ok(addr) }
 }
 
 fn store_folder(config: &Config) -> PathBuf {

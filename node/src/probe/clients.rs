@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crs_client::{Client, Identity, Options, ServerTrust};
+use crs_client::{Client, Identity, Options};
 use crs_keys::package::UserKeys;
 use crs_keys::test_ca::TestCa;
 use crs_proto::wire::Bytes64;
@@ -89,10 +89,7 @@ fn identity(
     local_only: bool,
 ) -> Result<Identity, String> {
     let server = server(parts, local_only);
-    let trust = match &parts.public_name {
-        None => ServerTrust::PoolCa(parts.roots.clone()),
-        Some(name) => ServerTrust::PublicPki { name: name.clone(), roots: parts.roots.clone() },
-    };
+    let trust = parts.trust.clone();
     let device = DeviceId::parse("health-check").map_err(|error| error.to_string())?;
     Ok(Identity::from_keys(keys, &ca.trust(), vec![server.to_string()], trust, device))
 }

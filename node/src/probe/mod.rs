@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crs_actors::admin::HealthProbe;
 use crs_admin_api::command::health_check::{Health, Test};
+use crs_client::ServerTrust;
 use crs_types::{AccountId, Clock, Mono, Secret};
 use futures_util::future::BoxFuture;
 
@@ -22,10 +23,8 @@ pub struct ProbeParts {
     pub clock: Arc<dyn Clock>,
     /// The pool key, from which the test clients' CA is derived.
     pub pool_key: Secret,
-    /// Roots by which the node's certificate is recognised (X.509 DER).
-    pub roots: Vec<Vec<u8>>,
-    /// Name to expect in the certificate when it is one of a public CA.
-    pub public_name: Option<String>,
+    /// How the clients recognise the node.
+    pub trust: ServerTrust,
     /// Where the client listener is.
     pub listener: SocketAddr,
     /// Public address of the client listener; the same as `listener` on loopback pools.

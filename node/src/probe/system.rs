@@ -17,7 +17,7 @@ pub(super) async fn run(parts: Arc<ProbeParts>, local_only: bool) -> Vec<Test> {
 }
 
 async fn listener(parts: &ProbeParts, local_only: bool) -> Test {
-    let watch = Stopwatch::start(&*parts.clock, "listener");
+    let watch = Stopwatch::start(&*parts.clock, "connect");
     let addr = clients::server(parts, local_only);
     match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(addr)).await {
         Ok(Ok(_)) => watch.ended(Health::Ok, format!("{addr} accepts connections")),
