@@ -16,6 +16,7 @@ use crate::cli::Common;
 use crate::common::bed::Bed;
 use crate::common::process::{Tester, cpu_seconds};
 use crate::common::progress;
+use crate::common::report::HOUR_MS;
 use crate::idle::round3;
 
 const ATTACH_WITHIN: Duration = Duration::from_secs(60);
@@ -143,7 +144,7 @@ fn summary(
 ) -> anyhow::Result<Value> {
     let good: Vec<&CallReport> = reports.iter().filter_map(|r| r.as_ref().ok()).collect();
     let answered: Vec<_> = good.iter().filter(|report| report.answered).collect();
-    let mut setup = Histogram::<u64>::new(3)?;
+    let mut setup = Histogram::<u64>::new_with_bounds(1, HOUR_MS, 3)?;
     let mut jitter: f64 = 0.0;
     for report in &answered {
         // Only the caller's side waits for an answer.

@@ -14,6 +14,7 @@ use crate::common::bed::Bed;
 use crate::common::lean::{self, Lean};
 use crate::common::process::{Tester, cpu_seconds, raise_file_limit};
 use crate::common::progress;
+use crate::common::report::HOUR_MS;
 use crate::common::users::Users;
 use crate::floor::Floor;
 use crate::idle::{attach_all, round3};
@@ -108,7 +109,7 @@ async fn measure(
         max_tries: 0,
         seconds: 0.0,
         cpu_ms: 0.0,
-        times: Histogram::new(3)?,
+        times: Histogram::new_with_bounds(1, HOUR_MS, 3)?,
     };
     let mut back = JoinSet::new();
     while let Some(done) = coming.join_next().await {

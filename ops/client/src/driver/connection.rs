@@ -90,7 +90,7 @@ impl Driver {
         let keys = identity.current_keys(self.options.clock.now()).ok_or_else(|| {
             ClientError::Connect { server: server.clone(), why: "no keys: enrol again".to_owned() }
         })?;
-        let config = Arc::new(tls::client_config(&identity.trust, keys)?);
+        let config = Arc::new(tls::client_config(&identity.trust, keys, self.options.clock.clone())?);
         let name = tls::server_name(&identity.trust, &server)?;
         let limit = self.options.connect_timeout;
         self.status.send_modify(|s| s.server.clone_from(&server));

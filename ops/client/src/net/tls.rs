@@ -2,13 +2,16 @@
 //! resumption (a resumed session would skip the server's check of the certificate).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crs_keys::p256::SigningKey;
+use crs_types::Clock;
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, kx_group};
+use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
 use crate::error::ClientError;
 use crate::identity::{PeriodKeys, ServerTrust};
@@ -21,14 +24,33 @@ pub fn crypto_provider() -> Arc<CryptoProvider> {
     })
 }
 
+/// The client's clock judges the server's certificate, too.
+struct Now(Arc<dyn Clock>);
+
+impl std::fmt::Debug for Now {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Now")
+    }
+}
+
+impl TimeProvider for Now {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::from_millis(self.0.now().as_millis())))
+    }
+}
+
 /// The TLS configuration of one user and month.
-pub fn client_config(trust: &ServerTrust, keys: &PeriodKeys) -> Result<ClientConfig, ClientError> {
+pub fn client_config(
+    trust: &ServerTrust,
+    keys: &PeriodKeys,
+    clock: Arc<dyn Clock>,
+) -> Result<ClientConfig, ClientError> {
     let chain = vec![CertificateDer::from(keys.sign_cert.clone())];
     let key = SigningKey::from_scalar(keys.sign_key.expose())
         .and_then(|key| key.to_pkcs8())
         .map_err(|e| ClientError::Crypto { what: "the client's key", why: e.to_string() })?;
     let (ServerTrust::PoolCa(roots) | ServerTrust::PublicPki { roots, .. }) = trust;
-    config_from_der(crypto_provider(), roots, Some((chain, key)))
+    config_from_der(crypto_provider(), roots, Some((chain, key)), clock)
 }
 
 /// A configuration from certificates and a key; no client certificate without one.
@@ -36,6 +58,7 @@ pub fn config_from_der(
     provider: Arc<CryptoProvider>,
     roots: &[Vec<u8>],
     client: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    clock: Arc<dyn Clock>,
 ) -> Result<ClientConfig, ClientError> {
     let refuse = |what: &'static str| {
         move |e: rustls::Error| ClientError::Crypto { what, why: e.to_string() }
@@ -46,7 +69,7 @@ pub fn config_from_der(
             .add(CertificateDer::from(root.clone()))
             .map_err(refuse("a certificate of the server's CA"))?;
     }
-    let builder = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_details(provider, Arc::new(Now(clock)))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(refuse("TLS 1.3"))?
         .with_root_certificates(store);

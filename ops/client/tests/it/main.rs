@@ -1,5 +1,7 @@
 //! The client against a small server of its own protocol, over real TLS, with connections that
 //! are cut at every place.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
+
 mod messages;
 mod server;

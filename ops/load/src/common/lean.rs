@@ -45,7 +45,8 @@ impl Lean {
         attach: bool,
     ) -> anyhow::Result<Self> {
         let keys = identity.keys.first().context("a user without keys")?;
-        let config = Arc::new(tls::client_config(&identity.trust, keys)?);
+        let clock = Arc::new(crs_types::SystemClock::new());
+        let config = Arc::new(tls::client_config(&identity.trust, keys, clock)?);
         let name = tls::server_name(&identity.trust, server)?;
         let server: SocketAddr = server.parse().context("the server's address")?;
         let source = server.ip().is_loopback().then(|| {

@@ -2,6 +2,9 @@
 
 use serde_json::Value;
 
+/// Upper end of latency histograms in milliseconds; longer ones count as this.
+pub const HOUR_MS: u64 = 3_600_000;
+
 /// Prints a result object.
 pub fn print(report: &Value, json: bool) {
     if json {

@@ -20,6 +20,7 @@ use crate::calls::ready;
 use crate::common::bed::Bed;
 use crate::common::process::{Tester, cpu_seconds, pss_bytes};
 use crate::common::progress;
+use crate::common::report::HOUR_MS;
 use crate::idle::round3;
 
 const ATTACH_WITHIN: Duration = Duration::from_secs(60);
@@ -102,7 +103,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Value> {
         ledger: Ledger::default(),
         places: BTreeMap::new(),
         early: BTreeMap::new(),
-        latency: Histogram::new(3)?,
+        latency: Histogram::new_with_bounds(1, HOUR_MS, 3)?,
         busy: 0,
     };
     let last_confirmed = watch::Sender::new(start);
