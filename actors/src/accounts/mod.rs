@@ -8,6 +8,8 @@ mod follow;
 mod index;
 mod loader;
 mod registry;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use follow::{follow, refresh};

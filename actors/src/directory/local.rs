@@ -128,3 +128,99 @@ fn order(r: &Registration) -> (&AccountId, &Uri, bool, ConnectionId) {
 fn locked(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::{ConnectionHandle, ConnectionMsg};
+    use crate::directory::KeyExchange;
+    use crate::handle::{Bounded, Gate, Handle};
+    use crate::metrics::QueueMetrics;
+    use crate::testing::NOW;
+    use crs_types::{ClientAddr, DeviceId, Generation, NodeName};
+    use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+    struct Nobody;
+
+    impl Actor for Nobody {
+        type Msg = Bounded<ConnectionMsg>;
+        type State = ();
+        type Arguments = ();
+
+        async fn pre_start(
+            &self,
+            _: ActorRef<Self::Msg>,
+            (): (),
+        ) -> Result<(), ActorProcessingErr> {
+            Ok(())
+        }
+    }
+
+    async fn handle() -> Handle<ConnectionMsg> {
+        let (actor, _) = Nobody::spawn(None, Nobody, ()).await.unwrap();
+        Handle::new(actor, Gate::new(1, QueueMetrics::default()))
+    }
+
+    fn registration(
+        handle: &Handle<ConnectionMsg>,
+        id: u64,
+        uri: &str,
+        role: Role,
+        device: &str,
+    ) -> Arc<Registration> {
+        let connection = ConnectionId(id);
+        Arc::new(Registration {
+            account: AccountId::parse("acme").unwrap(),
+            uri: Uri::parse(uri).unwrap(),
+            role,
+            device: DeviceId::parse(device).unwrap(),
+            connection,
+            handle: ConnectionHandle::new(connection, handle.clone()),
+            since: NOW,
+            version: "".into(),
+            addr: ClientAddr::new("192.0.2.1:1".parse().unwrap()),
+            key_exchange: KeyExchange::Hybrid,
+            generation: Generation(1),
+            node: NodeName::parse("crs1").unwrap(),
+        })
+    }
+
+    fn ids(all: &[Arc<Registration>]) -> Vec<u64> {
+        all.iter().map(|r| r.connection.0).collect()
+    }
+
+    #[tokio::test]
+    async fn primary_displaces_primary_and_device_displaces_itself() {
+        let (directory, handle) = (LocalDirectory::new(), handle().await);
+        let add = |id, role, device: &str| {
+            directory.register(registration(&handle, id, "+46701", role, device))
+        };
+        assert!(add(1, Role::Primary, "a").unwrap().is_empty());
+        assert_eq!(ids(&add(2, Role::Primary, "b").unwrap()), [1]);
+        for id in 3..8 {
+            assert!(add(id, Role::Secondary, &format!("s{id}")).unwrap().is_empty());
+        }
+        assert_eq!(add(9, Role::Secondary, "s9").unwrap_err(), TooMany);
+        assert_eq!(ids(&add(10, Role::Secondary, "s4").unwrap()), [4]);
+        // The primary's device becomes a sixth secondary: refused, and it stays what it was.
+        assert_eq!(add(11, Role::Secondary, "b").unwrap_err(), TooMany);
+        assert_eq!(ids(&directory.snapshot()), [2, 3, 5, 6, 7, 10]);
+        let (account, uri) = (AccountId::parse("ACME").unwrap(), Uri::parse("+46701").unwrap());
+        assert!(directory.remove(&account, &uri, ConnectionId(4)).is_none());
+        assert!(directory.remove(&account, &uri, ConnectionId(2)).is_some());
+        assert_eq!((directory.count(), ids(&directory.find(&account, &uri))[0]), (5, 3));
+    }
+
+    #[tokio::test]
+    async fn ten_thousand_come_out_in_order() {
+        let (directory, handle) = (LocalDirectory::new(), handle().await);
+        for id in 0..10_000u64 {
+            let uri = format!("+46{:07}", (id * 7919) % 10_000);
+            let device = format!("d{id}");
+            directory.register(registration(&handle, id, &uri, Role::Primary, &device)).unwrap();
+        }
+        let all = directory.snapshot();
+        assert_eq!((all.len(), directory.count()), (10_000, 10_000));
+        assert!(all.is_sorted_by(|a, b| a.uri < b.uri));
+    }
+}
