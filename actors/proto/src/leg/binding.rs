@@ -285,7 +285,7 @@ impl LegBinding {
             && bound.addr == src
             && bound.check == Some(message.id)
         {
-            message.authenticate(&self.credentials).ok_or(Ignored::Unauthenticated)?;
+            authenticated_as(message, bound.integrity, &self.credentials)?;
             bound.check = None;
             bound.proved = now;
             return Ok(LegEffects { send: None, change: None, verdict: Verdict::Consent });
@@ -298,7 +298,7 @@ impl LegBinding {
             .filter(|pending| now.since(pending.asked) < CHECK_LIFETIME)
             .copied()
             .ok_or(Ignored::Unexpected)?;
-        message.authenticate(&self.credentials).ok_or(Ignored::Unauthenticated)?;
+        authenticated_as(message, pending.integrity, &self.credentials)?;
         if taken {
             return Err(Ignored::Taken);
         }
@@ -321,6 +321,18 @@ impl LegBinding {
     fn is_own_check(&self, id: TransactionId) -> bool {
         self.bound.is_some_and(|bound| bound.check == Some(id))
             || self.pending.iter().flatten().any(|pending| pending.check == id)
+    }
+}
+
+/// An answer must not be weaker than what it answers (RFC 8489 section 9.1.4: no bidding down).
+fn authenticated_as(
+    message: &Message<'_>,
+    asked: Integrity,
+    credentials: &LegCredentials,
+) -> Result<(), Ignored> {
+    match (asked, message.authenticate(credentials)) {
+        (_, Some(Integrity::Sha256)) | (Integrity::Sha1, Some(Integrity::Sha1)) => Ok(()),
+        (Integrity::Sha256, Some(Integrity::Sha1)) | (_, None) => Err(Ignored::Unauthenticated),
     }
 }
 

@@ -280,6 +280,19 @@ fn an_answer_to_an_old_check_is_not_accepted() {
     assert_eq!(ignored(&rig.handle(answer.as_bytes(), home())), Some(Ignored::Unexpected));
 }
 
+#[test]
+fn an_answer_with_weaker_integrity_than_the_check_is_not_accepted() {
+    let mut rig = Rig::new();
+    let (_, request) = rig.request();
+    let check = rig.handle(request.as_bytes(), home()).send.unwrap().1;
+    let id = Message::parse(check.as_bytes()).unwrap().id;
+    let weak = StunPacket::success(id, relay(), &rig.credentials, Integrity::Sha1, true);
+    let effects = rig.handle(weak.as_bytes(), home());
+    assert_eq!(ignored(&effects), Some(Ignored::Unauthenticated));
+    let good = StunPacket::success(id, relay(), &rig.credentials, Integrity::Sha256, true);
+    assert_eq!(rig.handle(good.as_bytes(), home()).verdict, Verdict::Proved);
+}
+
 /// RFC 5769 §2.1 (ICE's sample request) with its own credentials: header, attributes before the
 /// integrity, integrity and fingerprint come out right.
 #[test]
