@@ -83,7 +83,9 @@ pub async fn serve(config: Config, environment: Environment) -> anyhow::Result<(
         notifier.notify(SystemEvent::NodeUp);
         announce::ready(&config, &environment, &node.addresses(metrics_addr), &folder);
         let outcome = run(&mut node, &mut signals, &mut reloader, &base).await;
-        stop(node, &mut signals, &base).await;
+        // A node that cannot go on waits for nobody.
+        let deadline = if outcome.is_ok() { DRAIN_DEADLINE } else { Duration::ZERO };
+        stop(node, deadline, &mut signals, &base).await;
         outcome
     }
     .await;
@@ -135,18 +137,38 @@ async fn run(
 }
 
 /// Drains with a deadline, which a second signal cuts short, and stops what is left.
-async fn stop(node: Composed, signals: &mut Signals, base: &Base) {
+async fn stop(node: Composed, deadline: Duration, signals: &mut Signals, base: &Base) {
     base.health.set(NotReady::Draining, "the node is stopping");
     base.notifier.notify(SystemEvent::NodeDrain);
-    systemd::stopping(DRAIN_DEADLINE + LAST_WAIT);
+    systemd::stopping(deadline + LAST_WAIT);
     tracing::info!(module = "node", "draining");
+    let alive = keep_alive();
+    tokio::pin!(alive);
     tokio::select! {
-        () = node.drain(DRAIN_DEADLINE) => tracing::info!(module = "node", "drained"),
-        _ = signals.next() => tracing::warn!(module = "node", "asked again: not waiting for clients"),
+        () = node.drain(deadline) => tracing::info!(module = "node", "drained"),
+        () = stop_asked(signals) => tracing::warn!(module = "node", "asked again: not waiting for clients"),
+        () = &mut alive => {}
     }
-    if tokio::time::timeout(LAST_WAIT, node.close()).await.is_err() {
-        tracing::warn!(module = "node", "not everything stopped in time");
+    tokio::select! {
+        closed = tokio::time::timeout(LAST_WAIT, node.close()) => if closed.is_err() {
+            tracing::warn!(module = "node", "not everything stopped in time");
+        },
+        () = &mut alive => {}
     }
+}
+
+/// Tells the service manager's watchdog that we live; never ends.
+async fn keep_alive() {
+    let mut tick = tokio::time::interval(systemd::watchdog_interval().unwrap_or(LOOK_EVERY));
+    loop {
+        tick.tick().await;
+        systemd::alive();
+    }
+}
+
+/// Ends at the next signal to stop; others do not matter any more.
+async fn stop_asked(signals: &mut Signals) {
+    while signals.next().await != Asked::Stop {}
 }
 
 fn open_folders(config: &Config) -> anyhow::Result<DataFolder> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crs_actors::relay::RelayAlarm;
 use crs_ops::{NotReady, SystemEvent};
+use crs_storage::store::StoreStatus;
 use crs_types::GroupId;
 
 use super::Base;
@@ -45,15 +46,46 @@ pub(super) fn leader(base: &Base, group: Option<GroupId>, leaderless: &mut bool)
     }
 }
 
-/// Posts are refused while the disk is full.
-pub(super) fn disk(base: &Base, full: bool) {
-    if !full {
-        base.health.clear(NotReady::DiskFull);
+/// What was told of the disk last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Disk {
+    /// There is room.
+    #[default]
+    Roomy,
+    /// Less than twice what must be free.
+    Low,
+    /// Posts are refused.
+    Full,
+}
+
+/// Tells of changes in how much room the disk has.
+pub(super) fn disk(base: &Base, status: &StoreStatus, min_free: u64, told: &mut Disk) {
+    let now = if status.disk_full {
+        Disk::Full
+    } else if status.free_bytes < min_free.saturating_mul(2) {
+        Disk::Low
+    } else {
+        Disk::Roomy
+    };
+    if std::mem::replace(told, now) == now {
         return;
     }
-    if base.health.set(NotReady::DiskFull, "too little free space: posts are refused") {
-        tracing::warn!(module = "storage", "too little free space: posts are refused");
-        base.notifier.notify(SystemEvent::DiskFull);
+    let free = status.free_bytes >> 20;
+    match now {
+        Disk::Roomy => tracing::info!(module = "storage", "{free} MiB are free again"),
+        Disk::Low => {
+            tracing::warn!(module = "storage", "only {free} MiB are free");
+            base.notifier.notify(SystemEvent::DiskLow);
+        }
+        Disk::Full => {
+            tracing::warn!(module = "storage", "{free} MiB are free: posts are refused");
+            base.notifier.notify(SystemEvent::DiskFull);
+        }
+    }
+    if now == Disk::Full {
+        base.health.set(NotReady::DiskFull, format!("{free} MiB are free: posts are refused"));
+    } else {
+        base.health.clear(NotReady::DiskFull);
     }
 }
 
@@ -84,10 +116,26 @@ mod tests {
         leader(&base, None, &mut leaderless);
         assert!(!leaderless && base.health.report().ready);
 
-        disk(&base, true);
-        assert!(base.health.is(NotReady::DiskFull));
-        disk(&base, false);
-        assert!(base.health.report().ready);
+        let mut told = Disk::default();
+        let status = |free_bytes, disk_full| StoreStatus {
+            groups: Vec::new(),
+            log_bytes: 0,
+            table_bytes: 0,
+            body_bytes: 0,
+            free_bytes,
+            disk_full,
+            last_sync: None,
+            syncs: 0,
+            last_sync_micros: 0,
+            torn_tails: 0,
+            rebuilds: 0,
+        };
+        disk(&base, &status(150, false), 100, &mut told);
+        assert!(told == Disk::Low && base.health.report().ready);
+        disk(&base, &status(50, true), 100, &mut told);
+        assert!(told == Disk::Full && base.health.is(NotReady::DiskFull));
+        disk(&base, &status(500, false), 100, &mut told);
+        assert!(told == Disk::Roomy && base.health.report().ready);
 
         let alarm = relay(base.clone());
         alarm(RelayAlarm::Down { thread: 0 });

@@ -56,6 +56,8 @@ pub struct Composed {
     certificates: Certificates,
     spread: Duration,
     leaderless: bool,
+    disk: alarms::Disk,
+    disk_min_free: u64,
 }
 
 impl Composed {
@@ -75,7 +77,14 @@ impl Composed {
         }
         let alone = config.pool.hosts.len() <= 1;
         let spread = if alone { Duration::ZERO } else { SPREAD };
-        Ok(Self { node, certificates, spread, leaderless: false })
+        Ok(Self {
+            node,
+            certificates,
+            spread,
+            leaderless: false,
+            disk: alarms::Disk::default(),
+            disk_min_free: config.disk_min_free,
+        })
     }
 
     /// What actors share.
@@ -109,7 +118,7 @@ impl Composed {
         let status = self.node.store().status();
         let group = status.groups.iter().find(|group| group.leader.is_none()).map(|g| g.group);
         alarms::leader(base, group, &mut self.leaderless);
-        alarms::disk(base, status.disk_full);
+        alarms::disk(base, &status, self.disk_min_free, &mut self.disk);
         self.certificates.renew(base);
         relay_log(RelayLogLine::CommandPoll, &"node");
     }

@@ -93,3 +93,19 @@ impl Drop for Running {
         let _ended = self.child.wait();
     }
 }
+
+impl Running {
+    /// Asks over the admin socket; panics when the node refuses.
+    pub(crate) fn ask(&self, request: &crs_admin_api::Request) -> crs_admin_api::Reply {
+        use crs_admin_api::protocol::{ReplyBody, encode_request, parse_reply};
+        use std::io::{BufRead, BufReader, Write};
+        let path = self.ready["admin_socket"].as_str().unwrap();
+        let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
+        stream.write_all(&encode_request(1, request).unwrap()).unwrap();
+        let mut line = Vec::new();
+        BufReader::new(stream).read_until(b'\n', &mut line).unwrap();
+        let body = parse_reply(&line).unwrap().body;
+        let ReplyBody::Done(reply) = body else { panic!("{body:?}") };
+        reply
+    }
+}
