@@ -147,13 +147,14 @@ async fn serve(tcp: TcpStream, acceptor: TlsAcceptor, state: Arc<State>) -> Opti
     let uri = user.identity.uri.clone();
     let mut socket = tokio_tungstenite::accept_hdr_async(tls, protocol).await.ok()?;
     let mut seq = 1;
+    let mut broken = None;
     let welcome = Event::Welcome(Box::new(welcome(user)));
     socket.send(Message::text(codec::encode_event(seq, &welcome))).await.ok()?;
     let mut news = state.news.subscribe();
     loop {
         tokio::select! {
             frame = socket.next() => match frame?.ok()? {
-                Message::Text(text) => request(&mut socket, &state, &uri, &text).await?,
+                Message::Text(text) => request(&mut socket, &state, &uri, &text, &mut broken).await?,
                 Message::Close(_) => return None,
                 Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
             },
@@ -168,10 +169,28 @@ async fn serve(tcp: TcpStream, acceptor: TlsAcceptor, state: Arc<State>) -> Opti
 }
 
 /// `None` cuts the connection.
-async fn request(socket: &mut Socket, state: &State, uri: &Uri, text: &str) -> Option<()> {
+async fn request(
+    socket: &mut Socket,
+    state: &State,
+    uri: &Uri,
+    text: &str,
+    broken: &mut Option<MessageId>,
+) -> Option<()> {
     let request = codec::parse_request(text).expect("the client's frames are well-formed");
     let name = request.op.name().as_str();
+    let post = if let Op::Post(post) = &request.op { Some(post.mid) } else { None };
+    // After a failed post, later ones fail until that one has been repeated.
+    if let (Some(mid), Some(failed)) = (post, *broken)
+        && mid != failed
+    {
+        let (code, text) = (ErrorCode::OrderBroken, "repeat the failed one".to_owned());
+        let body = ErrorBody { code, text, retry_ms: None, reason: None };
+        return socket.send(Message::text(codec::encode_error(Some(request.id), &body))).await.ok();
+    }
     let fault = state.fault(name);
+    if post.is_some() {
+        *broken = post.filter(|_| fault == Some(Fault::Unavailable));
+    }
     if fault == Some(Fault::Before) {
         return None;
     }
@@ -247,7 +266,22 @@ impl State {
                 all.retain(|content| !ack.n.contains(&content.n));
                 codec::encode_ok(id, &Acked { removed: (before - all.len()) as u64 })
             }
-            other => panic!("the test needs no {}", other.name().as_str()),
+            Op::Bye(_)
+            | Op::Detach(_)
+            | Op::Time(_)
+            | Op::Invite(_)
+            | Op::Ringing(_)
+            | Op::Answer(_)
+            | Op::Hangup(_)
+            | Op::Alloc(_)
+            | Op::Refresh(_)
+            | Op::Free(_)
+            | Op::UpdateGet(_)
+            | Op::UpdateConfirm(_) => {
+                let (code, text) = (ErrorCode::UnknownOp, "not here".to_owned());
+                let body = ErrorBody { code, text, retry_ms: None, reason: None };
+                codec::encode_error(Some(id), &body)
+            }
         }
     }
 
