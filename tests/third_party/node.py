@@ -63,6 +63,11 @@ class Node:
             return
         self.process.terminate()
         try:
+            # Calls that a test left behind would be waited for: a second signal says not to.
+            try:
+                self.process.wait(2)
+            except subprocess.TimeoutExpired:
+                self.process.terminate()
             self.process.wait(30)
         except subprocess.TimeoutExpired:
             self.process.kill()
