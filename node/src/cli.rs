@@ -118,13 +118,13 @@ pub struct Files {
 #[derive(Debug, Clone, Args)]
 pub struct Run {
     /// Runs for trying out: on loopback, with generated keys and files in ./crs-dev (or --data)
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub dev: bool,
     /// Loopback address for --dev
-    #[arg(long, value_name = "IP", requires = "dev")]
+    #[arg(long, global = true, value_name = "IP", requires = "dev")]
     pub bind: Option<IpAddr>,
     /// First of the ports for --dev; without it free ones are taken
-    #[arg(long, value_name = "PORT", requires = "dev")]
+    #[arg(long, global = true, value_name = "PORT", requires = "dev")]
     pub port_base: Option<u16>,
     /// Moves the clock, for tests
     #[arg(
@@ -142,4 +142,23 @@ pub struct Run {
     /// Prints one JSON line with the addresses once the node serves
     #[arg(long, hide = true, global = true)]
     pub ready_json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent_and_run_may_be_said() {
+        Cli::command().debug_assert();
+        for words in
+            [&["--dev", "--port-base", "9000"][..], &["run", "--dev", "--port-base", "9000"]]
+        {
+            let cli = Cli::parse_from([&["crs-node"], words].concat());
+            assert!(cli.run.dev && cli.run.port_base == Some(9000), "{words:?}");
+        }
+        assert!(Cli::try_parse_from(["crs-node", "--bind", "127.0.0.1"]).is_err());
+    }
 }
