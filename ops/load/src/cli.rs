@@ -62,6 +62,9 @@ pub struct Common {
     /// Process id of the running node, to measure its memory and CPU time
     #[arg(long, value_name = "PID")]
     pub pid: Option<u32>,
+    /// Data folder of the started node, e.g. on a disk that forgets [default: in a fresh folder]
+    #[arg(long, value_name = "DIR", requires = "spawn")]
+    pub data_dir: Option<PathBuf>,
     /// Folder of crs-node, crs-cli and crs-cms [default: beside crs-load]
     #[arg(long, value_name = "DIR")]
     pub bin_dir: Option<PathBuf>,

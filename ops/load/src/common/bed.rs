@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use tokio::process::Command;
 
 use super::files::Folder;
-use super::node::Node;
+use super::node::{Node, Program};
 use super::users::Users;
 use crate::cli::Common;
 
@@ -34,7 +34,7 @@ impl Bed {
         };
         let folder = Folder::new(common.keep)?;
         if common.spawn > 0 {
-            return Self::spawn(bin, folder, users, settings).await;
+            return Self::spawn(common, bin, folder, users, settings).await;
         }
         let (Some(server), Some(domain)) = (&common.server, &common.domain) else {
             bail!("give --spawn 1, or --server and --domain of a running node");
@@ -48,12 +48,18 @@ impl Bed {
     }
 
     async fn spawn(
+        common: &Common,
         bin: PathBuf,
         folder: Folder,
         users: usize,
         settings: &[String],
     ) -> anyhow::Result<Self> {
-        let node = Node::start(&bin.join("crs-node"), &folder.path().join("node"), settings).await?;
+        let program = Program {
+            binary: bin.join("crs-node"),
+            folder: folder.path().join("node"),
+            data_dir: common.data_dir.clone(),
+        };
+        let node = Node::start(program, settings).await?;
         let domain = folder.path().join("domain");
         make_domain(&bin, &node, folder.path(), &domain, users).await?;
         let export = export(&bin, &domain, folder.path(), None).await?;

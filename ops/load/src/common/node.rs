@@ -1,6 +1,6 @@
 //! A node of our own: started, killed, started again, stopped by its process id.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -24,39 +24,45 @@ pub struct Ready {
     pub pool_ca: PathBuf,
 }
 
+/// What is started, and where.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// The program.
+    pub binary: PathBuf,
+    /// Folder of its generated files.
+    pub folder: PathBuf,
+    /// Data folder, when it is not to be in `folder`.
+    pub data_dir: Option<PathBuf>,
+}
+
 /// A running node.
 #[derive(Debug)]
 pub struct Node {
-    binary: PathBuf,
-    folder: PathBuf,
+    program: Program,
     child: Child,
     /// Where it serves.
     pub ready: Ready,
 }
 
 impl Node {
-    /// Starts a node on loopback with everything generated in `folder`; `settings` are
-    /// lines of crs.conf besides the generated ones.
-    pub async fn start(
-        binary: &Path,
-        folder: &Path,
-        settings: &[String],
-    ) -> anyhow::Result<Self> {
-        let (child, ready) = spawn(binary, folder).await?;
-        let node = Self { binary: binary.to_owned(), folder: folder.to_owned(), child, ready };
+    /// Starts a node on loopback with everything generated; `settings` are lines of crs.conf
+    /// besides the generated ones.
+    pub async fn start(program: Program, settings: &[String]) -> anyhow::Result<Self> {
+        let (child, ready) = spawn(&program).await?;
+        let node = Self { program, child, ready };
         if settings.is_empty() { Ok(node) } else { node.with_settings(settings).await }
     }
 
     /// The first start has made the files: adds to the pool's and starts again.
     async fn with_settings(self, settings: &[String]) -> anyhow::Result<Self> {
-        let (binary, folder) = (self.binary.clone(), self.folder.clone());
+        let program = self.program.clone();
         self.stop().await?;
-        let path = folder.join("crs.conf");
+        let path = program.folder.join("crs.conf");
         let mut text = std::fs::read_to_string(&path).context("read crs.conf")?;
         text.extend(settings.iter().map(|line| format!("{line}\n")));
         std::fs::write(&path, text).context("write crs.conf")?;
-        let (child, ready) = spawn(&binary, &folder).await?;
-        Ok(Self { binary, folder, child, ready })
+        let (child, ready) = spawn(&program).await?;
+        Ok(Self { program, child, ready })
     }
 
     /// Its process id.
@@ -71,7 +77,7 @@ impl Node {
 
     /// Starts it again on the same data and ports.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
-        let (child, ready) = spawn(&self.binary, &self.folder).await?;
+        let (child, ready) = spawn(&self.program).await?;
         if ready.client != self.ready.client {
             bail!("the node came back at {} instead of {}", ready.client, self.ready.client);
         }
@@ -93,7 +99,8 @@ impl Node {
     }
 }
 
-async fn spawn(binary: &Path, folder: &Path) -> anyhow::Result<(Child, Ready)> {
+async fn spawn(program: &Program) -> anyhow::Result<(Child, Ready)> {
+    let Program { binary, folder, data_dir } = program;
     let log = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
@@ -101,6 +108,9 @@ async fn spawn(binary: &Path, folder: &Path) -> anyhow::Result<(Child, Ready)> {
         .context("open the node's error file")?;
     let mut command = Command::new(binary);
     command.arg("--dev").arg("--data").arg(folder).arg("--ready-json");
+    if let Some(dir) = data_dir {
+        command.arg("--set").arg(format!("data-dir {}", dir.display()));
+    }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
     let mut child = command.spawn().with_context(|| format!("start {}", binary.display()))?;
     let stdout = child.stdout.take().context("the node's output")?;

@@ -29,6 +29,9 @@ pub struct Args {
     /// Kill the node this many times at random moments and start it again
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub kill9: u32,
+    /// Shell command between each kill and the next start, e.g. to cut the power of a disk
+    #[arg(long, value_name = "COMMAND", requires = "kill9")]
+    pub after_kill: Option<String>,
 }
 
 /// Runs the load.

@@ -295,6 +295,9 @@ async fn post_and_kill(
         let mut confirmed = shared.last_confirmed.subscribe();
         let killed = clock.mono();
         node.kill().await?;
+        if let Some(command) = &args.after_kill {
+            after_kill(command).await?;
+        }
         node.restart().await?;
         // Replies of the killed process that were still on their way do not count.
         let up = clock.mono();
@@ -307,6 +310,16 @@ async fn post_and_kill(
     bar.finish_and_clear();
     tokio::time::sleep(end.since(clock.mono())).await;
     Ok(recoveries)
+}
+
+async fn after_kill(command: &str) -> anyhow::Result<()> {
+    let run = tokio::process::Command::new("sh").args(["-c", command]).kill_on_drop(true).status();
+    let done = tokio::time::timeout(RECOVER_WITHIN, run).await;
+    let status = done.context("--after-kill does not end")?.context("--after-kill")?;
+    if !status.success() {
+        bail!("--after-kill: {status}");
+    }
+    Ok(())
 }
 
 async fn finish(mut senders: JoinSet<()>) -> anyhow::Result<()> {
