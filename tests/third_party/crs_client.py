@@ -243,9 +243,13 @@ class Leg(asyncio.DatagramProtocol):
         self.tid, self.transport, self.changed = os.urandom(12), None, asyncio.Event()
 
     async def bind(self, within=10):
+        """Proves our address; again, with a new transaction, as often as wanted."""
         loop = asyncio.get_running_loop()
-        self.transport, _ = await loop.create_datagram_endpoint(
-            lambda: self, local_addr=("0.0.0.0", 0))
+        if self.transport is None:
+            self.transport, _ = await loop.create_datagram_endpoint(
+                lambda: self, local_addr=("0.0.0.0", 0))
+        else:
+            self.tid, self.bound = os.urandom(12), loop.create_future()
         request = stun(BINDING_REQUEST, self.tid, [(USERNAME, self.ufrag)], self.key, self.sha1)
         pause, end = 0.5, time.monotonic() + within
         while not self.bound.done() and time.monotonic() < end:
