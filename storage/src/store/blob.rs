@@ -13,8 +13,8 @@ use super::{ReadError, WriteError};
 use crate::wal::is_full;
 
 const DIR: &str = "blobs";
-/// Largest blob in bytes.
-pub const BLOB_MAX: usize = 64 * 1024 * 1024;
+/// Largest blob in bytes: the content of the largest update file.
+pub const BLOB_MAX: usize = 256 * 1024 * 1024;
 
 /// Stores bytes durably and returns their name.
 pub(super) fn put(disk: &dyn Disk, bytes: &[u8]) -> Result<BlobHash, WriteError> {

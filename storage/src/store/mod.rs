@@ -347,7 +347,9 @@ impl Store {
 
     /// Stores a blob durably and returns its name. Repeating it is harmless.
     pub async fn put_blob(&self, bytes: Vec<u8>) -> Result<BlobHash, WriteError> {
-        self.inner.admit(bytes.len() as u64)?;
+        // A blob takes space of the disk, but none of the log.
+        self.inner.admit(0)?;
+        self.inner.space_for(bytes.len() as u64)?;
         let disk = Arc::clone(&self.inner.disk);
         let put = tokio::task::spawn_blocking(move || blob::put(&*disk, &bytes)).await;
         put.unwrap_or(Err(WriteError::Stopped))
@@ -410,15 +412,19 @@ impl Inner {
 
     /// Refuses by name, before anything is proposed, what the disk has no room for.
     fn admit(&self, bytes: u64) -> Result<(), WriteError> {
-        let free = self.free_bytes.load(Ordering::Acquire);
-        if free < self.config.min_free_bytes {
-            let least = self.config.min_free_bytes;
-            return Err(WriteError::DiskFull(format!("{free} bytes free, {least} are kept free")));
-        }
+        self.space_for(0)?;
         if !self.wal.has_room(bytes, false) {
             return Err(WriteError::DiskFull("no further log segment".to_owned()));
         }
         Ok(())
+    }
+
+    fn space_for(&self, bytes: u64) -> Result<(), WriteError> {
+        let (free, least) = (self.free_bytes.load(Ordering::Acquire), self.config.min_free_bytes);
+        if free >= least.saturating_add(bytes) {
+            return Ok(());
+        }
+        Err(WriteError::DiskFull(format!("{free} bytes free, {least} are kept free")))
     }
 
     fn admit_control(&self, command: &ControlCommand) -> Result<(), WriteError> {

@@ -5,4 +5,5 @@ mod common;
 mod crash;
 mod figures;
 mod full;
+mod limits;
 mod restart;

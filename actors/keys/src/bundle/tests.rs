@@ -82,6 +82,12 @@ fn unreasonable_costs_are_refused_before_they_are_paid() {
     outer.passes = 1000;
     let result = Bundle::open(&cbor::encode(&outer), PIN, NOW);
     assert!(matches!(result, Err(BundleError::Kdf(_))));
+    for (lanes, memory) in [(5, 64 * 1024), (0, 64 * 1024), (4, 31)] {
+        let mut outer: Outer = cbor::decode(&sealed()).unwrap();
+        (outer.lanes, outer.memory) = (lanes, memory);
+        let result = Bundle::open(&cbor::encode(&outer), PIN, NOW);
+        assert!(matches!(result, Err(BundleError::Kdf(_))), "{lanes} lanes, {memory} KiB");
+    }
     assert!(matches!(
         Bundle::open(&vec![0; BUNDLE_MAX + 1], PIN, NOW),
         Err(BundleError::TooLarge(_))

@@ -140,6 +140,18 @@ fn sources_are_limited_and_forged_ones_do_not_count() {
 }
 
 #[test]
+fn a_packet_longer_than_udp_carries_is_not_protected() {
+    let (mut sender, _) = contexts();
+    let mut longest = packet(1, 1);
+    longest.resize(65_535 - TAG_LEN, 0);
+    let mut longer = longest.clone();
+    longer.push(0);
+    assert_eq!(sender.protect(&mut longer), Err(SrtpError::Exhausted));
+    assert_eq!(sender.protect(&mut longest), Ok(()));
+    assert_eq!(longest.len(), 65_535);
+}
+
+#[test]
 fn headers_with_csrcs_and_extension_are_measured() {
     let mut packet = vec![0x92, 0xe0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];
     packet.extend_from_slice(&[0; 8]);

@@ -9,7 +9,9 @@ use super::*;
 use crate::codec::{Op, Refusal, Request, RequestId};
 use crate::keepalive::{KeepAliveConfig, Method};
 use crate::rate::Rate;
+use crate::wire::call::Invite;
 use crate::wire::life::{Attach, DeniedReason, Role, TimeRequest};
+use crate::wire::lookup::Lookup;
 use crate::wire::message::{Fetch, Post};
 use crate::wire::{Bytes64, ErrorBody, ErrorCode};
 
@@ -187,6 +189,40 @@ fn each_kind_of_request_has_its_own_rate() {
     }
     assert_eq!(run, 120);
     assert!(runs(&rig.receive(time())));
+}
+
+/// attach 10, invite 30, message 120, lookup 60 a minute; everything else 1000 at once.
+#[test]
+fn each_class_of_request_has_its_documented_default() {
+    let invite = || {
+        Op::Invite(Invite {
+            session: crs_types::SessionId::from_parts(Timestamp::from_millis(1), [1; 10]),
+            to: to("+46701"),
+            offer: Bytes64::default(),
+            media: crate::wire::relay::RelayKind::default(),
+        })
+    };
+    let lookup = || Op::Lookup(Lookup { uri: to("+46701") });
+    type Class = (fn() -> Op, Outcome, u32, u64);
+    let classes: [Class; 5] = [
+        (attach, Outcome::Attached(Role::Primary), 10, 6_000),
+        (invite, Outcome::Done, 30, 2_000),
+        (|| post("+46701", 1), posted("+46701", 1, None), 120, 500),
+        (lookup, Outcome::Done, 60, 1_000),
+        (time, Outcome::Done, 1_000, 10),
+    ];
+    for (op, outcome, burst, interval_ms) in classes {
+        let mut rig = Rig::attached();
+        // Attaching has taken one token; a minute brings it back.
+        rig.wait(60_000);
+        for n in 0..burst {
+            assert!(runs(&rig.receive(op())), "{n} of {burst}");
+            rig.done(outcome.clone());
+        }
+        assert_eq!(rig.refused(op()), ErrorCode::RateLimited);
+        rig.wait(interval_ms);
+        assert!(runs(&rig.receive(op())), "after {interval_ms} ms");
+    }
 }
 
 #[test]

@@ -306,6 +306,21 @@ fn the_sample_request_of_rfc_5769_is_understood() {
     assert_eq!(message.class, Class::Request);
 }
 
+/// The same request with a long attribute that may be ignored: read up to the limit, no further.
+#[test]
+fn a_stun_packet_over_its_limit_is_not_looked_at() {
+    let packet = |length: usize| {
+        let mut packet = hex("000100002112a442b7e7a701bc34d686fa87dfae80220000");
+        let value = length - packet.len();
+        packet[22..24].copy_from_slice(&(value as u16).to_be_bytes());
+        packet.resize(length, b' ');
+        packet[2..4].copy_from_slice(&((length - 20) as u16).to_be_bytes());
+        packet
+    };
+    assert!(Message::parse(&packet(REQUEST_MAX)).is_some());
+    assert!(Message::parse(&packet(REQUEST_MAX + 4)).is_none());
+}
+
 /// Packets made by the Python program in docs/protocol.md, §7, with fixed credentials.
 #[test]
 fn the_documents_program_speaks_to_the_relay() {

@@ -107,3 +107,6 @@ pub enum ControlRefusal {
         limit: u64,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,9 +13,9 @@ pub const CLIENT_INFO_MAX: usize = 2 * 1024;
 /// Devices of one user whose client info is kept; the oldest gives way.
 pub const DEVICES_MAX: usize = 16;
 /// Periods whose flags are kept: next, current and three past ones.
-const PERIODS_KEPT: usize = 5;
+pub(super) const PERIODS_KEPT: usize = 5;
 /// Most users of one [`NoteRead`].
-const READS_MAX: usize = 4_096;
+pub(super) const READS_MAX: usize = 4_096;
 
 /// Users have looked for messages. Proposed in batches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,7 @@
 //! The mailbox commands against a naive model, and their limits.
 
+mod limits;
+
 use std::collections::BTreeMap;
 
 use crs_types::limits::{ID_FUTURE_MAX, MESSAGE_RETENTION};

@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use crs_types::envelope::DecodeError;
+use crs_types::limits::OFFER_MAX;
+
+use super::super::core::Phase;
+use super::super::record::RECORD_MAX;
 use super::super::*;
 use super::rig::*;
 use crate::connection::Now;
@@ -354,4 +359,28 @@ fn a_damaged_record_is_an_error() {
     for cut in 0..saved.len() {
         assert!(Session::restore(&saved[..cut], rig.now).is_err());
     }
+}
+
+#[test]
+fn a_record_over_its_limit_is_refused_unread() {
+    let rig = Rig::talking();
+    let mut long = rig.core.save(rig.now);
+    assert!(long.len() < RECORD_MAX);
+    long.resize(RECORD_MAX + 1, 0);
+    let error = Session::restore(&long, rig.now).unwrap_err();
+    let limit = RECORD_MAX;
+    assert_eq!(error, RestoreError::Decode(DecodeError::TooLong { limit, found: limit + 1 }));
+}
+
+/// The largest offer and answer, and as many devices as there may be, fit into a record.
+#[test]
+fn the_largest_session_fits_its_record() {
+    let mut rig = Rig::talking();
+    rig.core.offer = Bytes64(vec![1; OFFER_MAX]);
+    if let Phase::Talk { answer, .. } = &mut rig.core.phase {
+        *answer = Bytes64(vec![2; OFFER_MAX]);
+    }
+    let saved = rig.core.save(rig.now);
+    assert!(saved.len() > 2 * OFFER_MAX);
+    assert!(Session::restore(&saved, rig.now).is_ok());
 }
