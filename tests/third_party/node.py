@@ -4,12 +4,15 @@ Everything goes through the programs as a shell would use them. Ends only proces
 """
 
 import asyncio
+import datetime
 import json
 import os
 import pathlib
 import secrets
+import socket
 import ssl
 import subprocess
+import time
 
 import crs_e2e
 from crs_client import Client, tls_context
@@ -17,7 +20,8 @@ from crs_client import Client, tls_context
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("CRS_BIN_DIR", ROOT / "target" / "debug")).resolve()
 PIN = "3141-5926-5358"
-READY_SECONDS = 60
+# OpenSSL's X509_V_FLAG_NO_CHECK_TIME: Python's ssl cannot be told of a moved clock.
+NO_CHECK_TIME = 0x200000
 
 
 def run(program, *arguments, env=None):
@@ -40,11 +44,17 @@ class Node:
     def __init__(self, path):
         self.path = path
         self.process = None
-        self.offset_ms = 0
+        self.offset_ms, self.starts = 0, 0
+
+    def restart(self, now_ms):
+        """Starts it again at another time."""
+        self.stop()
+        return self.start(now_ms - time.time_ns() // 1_000_000)
 
     def start(self, offset_ms=0):
         """Starts it, or starts it again; returns when it serves."""
         self.offset_ms = offset_ms
+        self.starts += 1
         with open(self.path / "node.err", "ab") as errors:
             self.process = subprocess.Popen(
                 [BIN / "crs-node", "--dev", "--data", self.path / "node", "--ready-json",
@@ -164,13 +174,21 @@ class User:
 
     def connect(self):
         """`async with user.connect() as client:`"""
-        return Client(self.node.server, self.context())
+        context = self.context()
+        if self.node.offset_ms:
+            context.verify_flags |= NO_CHECK_TIME
+        return Client(self.node.server, context)
+
+    def use(self, month):
+        """Connects with these keys from now on."""
+        self.person.write_pems(self.folder, month.sign_cert, month.sign_key)
 
     async def update(self, client, period):
-        """Fetches, verifies, stores and confirms the keys of a month; connects with them from now on."""
+        """Fetches, verifies, stores and confirms the keys of a month; connects with them once it has begun."""
         reply = await client.update(period)
         month = self.person.take_package(reply["package"])
-        self.person.write_pems(self.folder, month.sign_cert, month.sign_key)
+        if period <= client_period(client):
+            self.use(month)
         await client.request("upd.confirm", period=period, serial=reply["serial"])
         return month
 
@@ -201,14 +219,18 @@ class Program:
 
     def run(self, *arguments):
         """crs-client to its end; returns the objects it printed."""
-        return run("crs-client", f"--clock-offset-ms={self.node.offset_ms}", "--profile", self.path, *arguments)
+        return run("crs-client", *self.options(), *arguments)
+
+    def options(self):
+        """Clock, profile, and the node's address when it is not the enrolled one any more."""
+        moved = ["--server", self.node.server] if self.node.starts > 1 else []
+        return [f"--clock-offset-ms={self.node.offset_ms}", "--profile", self.path, *moved]
 
     async def start(self, *arguments):
         """crs-client beside the test."""
         process = await asyncio.create_subprocess_exec(
-            BIN / "crs-client", "--output", "json", f"--clock-offset-ms={self.node.offset_ms}", "--profile",
-            self.path, *map(str, arguments), stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+            BIN / "crs-client", "--output", "json", *map(str, self.options()), *map(str, arguments),
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
         return Running(process)
 
     def attached(self):
@@ -247,7 +269,6 @@ class Running:
 
 def cms_clock(offset_ms):
     """The variable that moves crs-cms's clock."""
-    import datetime
     now = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(milliseconds=offset_ms)
     return {"CRS_CMS_NOW": now.strftime("%Y-%m-%dT%H:%M:%SZ")} if offset_ms else {}
 
@@ -274,8 +295,10 @@ async def until(condition, within=30):
     await asyncio.wait_for(wait(), within)
 
 
-def refused_with_alert(server, context):
-    """True when the server refuses a certificate with a TLS alert and no application byte."""
+def refused_with_alert(server, context, check_time=True):
+    """The server must refuse a certificate with a TLS alert and no application byte; returns the alert."""
+    if not check_time:
+        context.verify_flags |= NO_CHECK_TIME
     answer = first_answer(server, context)
     if isinstance(answer, bytes):
         raise AssertionError(f"the server sent application data: {answer!r}")
@@ -284,7 +307,6 @@ def refused_with_alert(server, context):
 
 def first_answer(server, context):
     """What the server answers to an upgrade: bytes, or the words of its TLS alert."""
-    import socket
     host, port = server.rsplit(":", 1)
     with socket.create_connection((host, int(port)), 15) as raw:
         try:

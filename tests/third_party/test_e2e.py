@@ -14,7 +14,7 @@ SSRC, FIRST, PACKETS, SAMPLES = 0x50795079, 100, 50, 160
 
 def opened(user, item):
     """The content of a fetched item, verified."""
-    return e2e.open_message(user.person, {**item, "body": base64.b64decode(item["body"])})
+    return e2e.open_message(user.person, {**item, "body": base64.b64decode(item["body"])}, item["time"])
 
 
 async def sealed_post(user, client, uri, body):
