@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crs_types::disk::create_dir_durably;
 use nix::fcntl::{Flock, FlockArg};
 
 /// Name of the file that marks a data folder.
@@ -79,12 +80,12 @@ impl DataFolder {
         let failed = |source| FolderError::Io { path: path.to_owned(), source };
         let mut created = Vec::new();
         if !path.exists() {
-            fs::create_dir_all(path).map_err(failed)?;
+            create_dir_durably(path).map_err(failed)?;
             created.push(path.to_owned());
         }
         let mark = path.join(MARK);
         if is_empty(path).map_err(failed)? {
-            write_mark(&mark).map_err(failed)?;
+            write_mark(path, &mark).map_err(failed)?;
             created.push(mark.clone());
         }
         check_mark(path, &mark)?;
@@ -97,7 +98,7 @@ impl DataFolder {
     /// Makes a folder inside or beside when it is missing and remembers that it did.
     pub fn ensure_dir(&mut self, path: &Path) -> Result<(), FolderError> {
         if !path.is_dir() {
-            fs::create_dir_all(path)
+            create_dir_durably(path)
                 .map_err(|source| FolderError::Io { path: path.to_owned(), source })?;
             self.created.push(path.to_owned());
         }
@@ -109,10 +110,12 @@ fn is_empty(path: &Path) -> io::Result<bool> {
     Ok(names(path)?.is_empty())
 }
 
-fn write_mark(mark: &Path) -> io::Result<()> {
+fn write_mark(folder: &Path, mark: &Path) -> io::Result<()> {
     let mut file = OpenOptions::new().create_new(true).write(true).mode(0o640).open(mark)?;
     file.write_all(MARK_TEXT.as_bytes())?;
-    file.sync_all()
+    file.sync_all()?;
+    // Without its name the synced file is lost with the power, and the folder would be foreign.
+    fs::File::open(folder)?.sync_all()
 }
 
 fn check_mark(path: &Path, mark: &Path) -> Result<(), FolderError> {

@@ -35,7 +35,7 @@ pub trait Disk: Send + Sync + 'static {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
     /// Names in a directory, sorted.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
-    /// Creates a directory and its parents.
+    /// Creates a directory and its parents, durably.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
     /// Renames a file, replacing the target.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
@@ -91,7 +91,7 @@ impl Disk for OsDisk {
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        fs::create_dir_all(self.at(path))
+        create_dir_durably(&self.at(path))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -114,6 +114,21 @@ impl Disk for OsDisk {
     fn real_root(&self) -> Option<PathBuf> {
         Some(self.root.clone())
     }
+}
+
+/// Creates a directory and its missing parents and makes their names durable: what is synced in
+/// a directory is lost all the same when power fails before the directory's own name is.
+pub fn create_dir_durably(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
+        create_dir_durably(parent)?;
+    }
+    match fs::create_dir(path) {
+        Err(_) if path.is_dir() => {}
+        Err(error) => return Err(error),
+        Ok(()) => {}
+    }
+    File::open(parent.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
 struct OsFile(File);

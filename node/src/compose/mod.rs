@@ -4,6 +4,7 @@
 mod alarms;
 mod certificate;
 mod parts;
+mod planted;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use crs_keys::seal_at_rest::Sealer;
 use crs_ops::Metrics;
 use crs_proto::session::SessionConfig;
 use crs_storage::{ArrivalHook, Store, StoreConfig};
-use crs_types::disk::OsDisk;
+use crs_types::disk::{OsDisk, create_dir_durably};
 use crs_types::{NodeId, OsRng, Secret};
 
 use super::certificate::Certificates;
@@ -38,11 +38,12 @@ pub(super) async fn open_store(
     hook: ArrivalHook,
 ) -> anyhow::Result<Store> {
     let folder = store_folder(config);
-    std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    create_dir_durably(&folder).with_context(|| format!("making {}", folder.display()))?;
     let store = StoreConfig {
         node: NodeId(1),
         mailbox_groups: config.pool.mailbox_groups,
         min_free_bytes: config.disk_min_free,
+        fault: super::planted::fault(),
         ..StoreConfig::default()
     };
     let disk = Arc::new(OsDisk::new(&folder));
