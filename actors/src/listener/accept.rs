@@ -26,6 +26,8 @@ pub const FD_RESERVE: usize = 512;
 pub const HANDSHAKES_MAX: usize = 8_192;
 /// How long accepting pauses when the system has no file descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How often a listener that pauses at a limit looks whether it still has to.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a client listener needs. Shared by all listeners of a node.
 pub struct ListenerShared {
@@ -41,6 +43,8 @@ pub struct ListenerShared {
     pub failures: Failures,
     /// Open files this process may have.
     pub fd_limit: usize,
+    /// Handshakes under way at once: [`HANDSHAKES_MAX`], unless a test wants fewer.
+    pub handshakes: usize,
     /// Addresses of the pool's nodes, whose test clients are welcome.
     pub pool: Arc<[IpAddr]>,
     /// Offer the test-only echo.
@@ -66,10 +70,13 @@ async fn run(listener: Arc<TcpListener>, shared: Arc<ListenerShared>) -> io::Err
         while let Some(ended) = handshakes.try_join_next() {
             log_panic(ended);
         }
-        if handshakes.len() >= HANDSHAKES_MAX || !shared.has_room() {
+        if handshakes.len() >= shared.handshakes || !shared.has_room() {
             metrics.accept_paused.increment(1);
             tokio::select! {
                 () = shared.capacity.freed() => {}
+                // Another listener may have taken the news of a free place, or SIGHUP may have
+                // raised the limit.
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
                 Some(ended) = handshakes.join_next() => log_panic(ended),
             }
             continue;

@@ -11,7 +11,7 @@ use crs_proto::wire::relay::{Leg, MediaAddress, RelayKind};
 use crs_relay::{RelayConfig, RelayType};
 use crs_types::{AllocationId, ClientAddr, OsRng, SessionId, SystemClock, Timestamp};
 
-use super::{RelayAlarm, RelayService, RelaySettings};
+use super::{RELAY_QUEUE, RelayAlarm, RelayService, RelaySettings};
 use crate::admin::RelayView;
 use crate::metrics::NodeMetrics;
 use crate::session::{Allocated, MediaRelay};
@@ -127,4 +127,17 @@ async fn an_allocation_ends_with_its_actor() {
         tokio::task::yield_now().await;
     }
     panic!("the resource is freed");
+}
+
+/// All are asked in one go on the only thread, so the control actor answers none meanwhile.
+#[tokio::test]
+async fn requests_beyond_the_relays_queue_are_refused() {
+    let (relay, _) = service(Some(0)).await;
+    let ask = |_| relay.allocate(RelayKind::Rtp, session(1));
+    let answers = futures_util::future::join_all((0..RELAY_QUEUE + 5).map(ask)).await;
+    let count = |failure| answers.iter().filter(|a| a.as_ref().err() == Some(&failure)).count();
+    // A tick of the timer may take a place, too.
+    assert!((5..=7).contains(&count(RelayFailure::Unavailable)), "{answers:?}");
+    assert!(count(RelayFailure::Limit) >= RELAY_QUEUE as usize - 2);
+    assert_eq!(relay.allocate(RelayKind::Rtp, session(1)).await.unwrap_err(), RelayFailure::Limit);
 }

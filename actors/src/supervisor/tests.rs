@@ -9,9 +9,10 @@ use futures_util::FutureExt;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
 
 use super::{
-    Child, ChildSpec, Intensity, PopulationError, Restart, SupervisorConfig, SupervisorHandle,
+    Child, ChildSpec, Intensity, PopulationError, Restart, SUPERVISOR_QUEUE, SupervisorConfig,
+    SupervisorHandle,
 };
-use crate::handle::{Bounded, Gate, Handle, HandleSlot};
+use crate::handle::{Bounded, CallError, CastError, Gate, Handle, HandleSlot};
 use crate::metrics::{NodeMetrics, QueueMetrics};
 
 /// Order in which actors stopped.
@@ -191,6 +192,17 @@ async fn a_population_has_a_limit() {
     first.try_cast(Msg::Stop).unwrap();
     until(|| bed.sup.population() == 0).await;
     bed.temporary("c").await.unwrap();
+}
+
+/// All are asked in one go on the only thread, so the supervisor answers none meanwhile.
+#[tokio::test]
+async fn requests_beyond_a_supervisors_queue_are_refused() {
+    let bed = Bed::new(Intensity::default(), 0).await;
+    let asked = (0..SUPERVISOR_QUEUE + 3).map(|_| bed.sup.children());
+    let answers = futures_util::future::join_all(asked).await;
+    let full = Err(CallError::Cast(CastError::Full));
+    assert_eq!(answers.iter().filter(|answer| **answer == full).count(), 3);
+    assert!(bed.sup.children().await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]

@@ -60,6 +60,7 @@ pub(crate) struct Bed {
 pub(crate) struct Options {
     pub(crate) settings: Settings,
     pub(crate) fd_limit: usize,
+    pub(crate) handshakes: usize,
     pub(crate) echo: bool,
     pub(crate) limit_loopback: bool,
 }
@@ -67,7 +68,8 @@ pub(crate) struct Options {
 impl Default for Options {
     fn default() -> Self {
         let settings = Settings::default();
-        Self { settings, fd_limit: 20_000, echo: false, limit_loopback: false }
+        let (fd_limit, handshakes) = (20_000, listener::HANDSHAKES_MAX);
+        Self { settings, fd_limit, handshakes, echo: false, limit_loopback: false }
     }
 }
 
@@ -127,6 +129,7 @@ impl Bed {
             capacity: Arc::clone(&capacity),
             failures: Failures::new(),
             fd_limit: options.fd_limit,
+            handshakes: options.handshakes,
             pool: Arc::new([]),
             echo: options.echo,
             limit_loopback: options.limit_loopback,

@@ -14,7 +14,8 @@ use crate::admin::CONNECTIONS_MAX;
 use crate::context::{ContextParts, NodeContext, Services};
 use crate::directory::LocalDirectory;
 use crate::listener::{
-    self, Capacity, FD_RESERVE, Failures, ListenerShared, TestClients, TlsError, TlsSettings,
+    self, Capacity, FD_RESERVE, Failures, HANDSHAKES_MAX, ListenerShared, TestClients, TlsError,
+    TlsSettings,
 };
 use crate::relay::RelayService;
 use crate::session::{MediaRelay, NoRelay, SessionService};
@@ -107,6 +108,7 @@ pub(super) async fn build(parts: NodeParts) -> Result<Node, BuildError> {
         capacity: Capacity::new(),
         failures: Failures::new(),
         fd_limit: parts.fd_limit,
+        handshakes: HANDSHAKES_MAX,
         pool: parts.pool.into(),
         echo: parts.echo,
         limit_loopback: false,

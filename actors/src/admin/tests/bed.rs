@@ -57,6 +57,10 @@ pub(super) struct MemoryStore {
     blobs: Arc<Blobs>,
     registry: Arc<AccountRegistry>,
     pub(super) quorum: Mutex<bool>,
+    /// A proposal gets no answer.
+    pub(super) hangs: Mutex<bool>,
+    /// A change is confirmed, but this node does not load it.
+    pub(super) lags: Mutex<bool>,
     pub(super) counters: Mutex<Vec<UserCounters>>,
 }
 
@@ -105,12 +109,17 @@ impl AdminStore for MemoryStore {
             if !*self.quorum.lock().unwrap() {
                 return Err(WriteError::NoQuorum(GroupId::CONTROL));
             }
+            if *self.hangs.lock().unwrap() {
+                return std::future::pending().await;
+            }
             let (reply, state) = {
                 let mut state = self.state.lock().unwrap();
                 (state.apply(&command), state.clone())
             };
-            let view = load(&state, &self.registry.view(), self.blobs.as_ref()).await;
-            self.registry.swap(view);
+            if !*self.lags.lock().unwrap() {
+                let view = load(&state, &self.registry.view(), self.blobs.as_ref()).await;
+                self.registry.swap(view);
+            }
             Ok(Confirmed { reply, copies: 1 })
         })
     }
@@ -266,6 +275,8 @@ impl Bed {
             blobs,
             registry,
             quorum: Mutex::new(true),
+            hangs: Mutex::default(),
+            lags: Mutex::default(),
             counters: Mutex::default(),
         });
         let calls = Arc::new(Calls::default());

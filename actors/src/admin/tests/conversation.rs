@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crs_admin_api::command::{reload_account, show_attach, show_version, trace};
+use crs_admin_api::command::{create_account, reload_account, show_attach, show_version, trace};
 use crs_admin_api::protocol::{LINE_MAX, ReplyBody, ReplyFrame, encode_request, parse_reply};
 use crs_admin_api::{Code, Reply, Request, TraceItem};
 use proptest::prelude::*;
@@ -136,6 +136,37 @@ async fn a_silent_connection_is_closed() {
     stream.read_to_end(&mut rest).await.unwrap();
     assert!(rest.is_empty());
     served.await.unwrap();
+}
+
+fn create() -> Request {
+    let account = super::bed::account("police");
+    let request = create_account::Request { account, secret: None, bytes: None, cms_key: None };
+    Request::CreateAccount(request)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_takes_too_long_is_given_up_by_name() {
+    let bed = Bed::new();
+    *bed.store.hangs.lock().unwrap() = true;
+    let (stream, _) = bed.converse();
+    let mut stream = BufReader::new(stream);
+    stream.get_mut().write_all(&encode_request(1, &create()).unwrap()).await.unwrap();
+    let ReplyBody::Err(error) = reply(&mut stream).await.body else { panic!() };
+    assert!(error.is(Code::Timeout), "{error:?}");
+    // The conversation goes on.
+    stream.get_mut().write_all(&version()).await.unwrap();
+    assert!(matches!(reply(&mut stream).await.body, ReplyBody::Done(_)));
+}
+
+/// The change is durable, so it is done, even when this node takes too long to load it.
+#[tokio::test(start_paused = true)]
+async fn loading_a_change_is_waited_for_no_longer_than_its_limit() {
+    let bed = Bed::new();
+    *bed.store.lags.lock().unwrap() = true;
+    let began = tokio::time::Instant::now();
+    assert!(bed.ask(create()).await.is_ok());
+    let took = began.elapsed().as_secs();
+    assert!((45..=46).contains(&took), "{took}");
 }
 
 #[tokio::test(start_paused = true)]

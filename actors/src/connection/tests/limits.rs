@@ -15,13 +15,13 @@ use crate::connection::ServerEvent;
 use crate::settings::{KeepAlive, LimitSettings, Settings};
 use crate::testing::{Bed, Client, Domain, NOW, Options, User, until};
 
-async fn bed_with(settings: Settings) -> (Bed, User) {
+pub(super) async fn bed_with(settings: Settings) -> (Bed, User) {
     let mut domain = Domain::new("acme");
     let anna = domain.user("+46701");
     (Bed::start(&[&domain], Options { settings, ..Options::default() }).await, anna)
 }
 
-async fn bed() -> (Bed, User) {
+pub(super) async fn bed() -> (Bed, User) {
     bed_with(Settings::default()).await
 }
 
@@ -186,7 +186,7 @@ async fn until_paused(what: &str, condition: impl Fn() -> bool) {
     panic!("{what} did not happen");
 }
 
-fn call_state(size: usize) -> ServerEvent {
+pub(super) fn call_state(size: usize) -> ServerEvent {
     let uri = Uri::parse("+46701").unwrap();
     ServerEvent::CallState(Box::new(CallState {
         session: SessionId::from_parts(NOW, [1; 10]),

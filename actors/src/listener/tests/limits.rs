@@ -85,6 +85,40 @@ async fn accepting_pauses_at_the_limit_and_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_operators_limit_of_connections_holds_and_may_be_raised() {
+    let with = |connections| {
+        let limits = LimitSettings { connections, ..LimitSettings::default() };
+        Settings { limits, ..Settings::default() }
+    };
+    let (bed, anna) = bed(Options { settings: with(1), ..Options::default() }).await;
+    let first = bed.connect(&anna).await;
+    let second = bed.connect(&anna);
+    tokio::pin!(second);
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut second).await;
+    assert!(early.is_err(), "served beyond the limit");
+    // A place that is given back makes accepting look at the limit, which SIGHUP has raised.
+    bed.context.reload(with(3));
+    drop(first);
+    let second = second.await;
+    let third = bed.connect(&anna).await;
+    drop((second, third));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accepting_pauses_while_too_many_handshakes_are_under_way() {
+    let (bed, anna) = bed(Options { handshakes: 2, ..Options::default() }).await;
+    let silent = TcpStream::connect(bed.addr).await.unwrap();
+    let _other = TcpStream::connect(bed.addr).await.unwrap();
+    until("two handshakes are under way", || bed.capacity.count() == 2).await;
+    let third = bed.connect(&anna);
+    tokio::pin!(third);
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut third).await;
+    assert!(early.is_err(), "served beyond the limit");
+    drop(silent);
+    third.await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn failed_handshakes_count_and_good_ones_do_not() {
     let limits = LimitSettings { failed_handshakes_per_minute: 3, ..LimitSettings::default() };
     let settings = Settings { limits, ..Settings::default() };
