@@ -203,7 +203,8 @@ impl Connection {
             Outcome::Posted { to, mid, error } => {
                 let retryable = error.is_some_and(breaks_order);
                 let too_many = self.posts.ended(&to, mid, retryable).is_err();
-                let mut released = self.release(config, &to, now);
+                let failed = retryable.then_some(mid);
+                let mut released = self.release(config, &to, failed, now);
                 self.posts.shrink();
                 if too_many {
                     released.push(too_many_failed());
@@ -420,23 +421,24 @@ impl Connection {
         self.refuse(config, Some(id), ErrorBody::new(ErrorCode::OrderBroken, text), now)
     }
 
-    /// Gives out the posts to `to` that may go now: the next one, or all that the failure of the
-    /// one before breaks.
+    /// Gives out the posts to `to` that may go now: the next one, or all when the one before
+    /// them has failed.
     fn release(
         &mut self,
         config: &ConnectionConfig,
         to: &crs_types::Uri,
+        failed: Option<crs_types::MessageId>,
         now: Now,
     ) -> Vec<Admission> {
         let mut released = Vec::new();
         while let Some(request) = self.posts.next(to) {
             let Op::Post(post) = &request.op else { continue };
-            match self.posts.turn(&post.to, post.mid) {
-                Turn::Run | Turn::Wait => {
+            match failed {
+                None => {
                     self.posts.start(post.to.clone(), post.mid);
                     released.push(Admission::Run(request));
                 }
-                Turn::Broken(failed) => {
+                Some(failed) => {
                     self.in_flight = self.in_flight.saturating_sub(1);
                     released.push(self.refuse_broken(config, request.id, failed, now));
                 }

@@ -28,14 +28,21 @@ pub(super) enum Turn {
 }
 
 impl PostOrder {
-    /// Whose turn it is. On `Wait` the caller hands the request to [`PostOrder::hold`].
-    pub(super) fn turn(&self, to: &Uri, mid: MessageId) -> Turn {
-        if self.under_way.iter().any(|(receiver, _)| receiver == to) {
-            return Turn::Wait;
+    /// Whose turn it is when a post comes. On `Wait` the caller hands it to [`PostOrder::hold`],
+    /// on `Run` to [`PostOrder::start`]. The failed one, posted again, mends the order: what
+    /// comes after it waits for it, and is broken again when it fails.
+    pub(super) fn turn(&mut self, to: &Uri, mid: MessageId) -> Turn {
+        if let Some(at) = self.broken.iter().position(|(receiver, _)| receiver == to) {
+            let failed = self.broken[at].1;
+            if failed != mid {
+                return Turn::Broken(failed);
+            }
+            self.broken.remove(at);
         }
-        match self.broken.iter().find(|(receiver, _)| receiver == to) {
-            Some((_, failed)) if *failed != mid => Turn::Broken(*failed),
-            Some(_) | None => Turn::Run,
+        if self.under_way.iter().any(|(receiver, _)| receiver == to) {
+            Turn::Wait
+        } else {
+            Turn::Run
         }
     }
 
@@ -47,7 +54,8 @@ impl PostOrder {
         self.under_way.push((to, mid));
     }
 
-    /// A post failed before it was started (a rate limit).
+    /// A post failed before it was started (a rate limit). Those that wait came before it and are
+    /// not touched.
     pub(super) fn failed(&mut self, to: &Uri, mid: MessageId) -> Result<(), TooMany> {
         if self.broken.iter().any(|(receiver, _)| receiver == to) {
             return Ok(());
@@ -59,7 +67,8 @@ impl PostOrder {
         Ok(())
     }
 
-    /// A started post ended.
+    /// A started post ended. When it may be repeated, what waits for it must be refused
+    /// ([`PostOrder::next`] gives it out).
     pub(super) fn ended(
         &mut self,
         to: &Uri,

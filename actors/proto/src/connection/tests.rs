@@ -290,6 +290,33 @@ fn after_a_failed_post_nothing_overtakes_it() {
 }
 
 #[test]
+fn a_refused_post_does_not_break_those_that_came_before_it() {
+    let mut rig = Rig::attached();
+    rig.config.rates.message = Rate { per_minute: 60, burst: 2 };
+    assert!(runs(&rig.receive(post("+46701", 1))));
+    assert_eq!(rig.receive(post("+46701", 2)), Admission::Held);
+    assert_eq!(rig.refused(post("+46701", 3)), ErrorCode::RateLimited);
+    rig.wait(60_000);
+    // 4 must not overtake 3, though it may go by the rate; 3 may, behind 2; then 4, behind 3.
+    assert_eq!(rig.refused(post("+46701", 4)), ErrorCode::OrderBroken);
+    assert_eq!(rig.receive(post("+46701", 3)), Admission::Held);
+    rig.wait(60_000);
+    assert_eq!(rig.receive(post("+46701", 4)), Admission::Held);
+    for n in 1..4 {
+        let released = rig.done(posted("+46701", n, None));
+        let [Admission::Run(Request { op: Op::Post(next), .. })] = &released[..] else {
+            panic!("{released:?}")
+        };
+        assert_eq!(next.mid, mid(n + 1));
+    }
+    // A repeated post that fails breaks what waits behind it.
+    assert_eq!(rig.receive(post("+46701", 5)), Admission::Held);
+    let released = rig.done(posted("+46701", 4, Some(ErrorCode::Unavailable)));
+    assert!(matches!(&released[..],
+        [Admission::Refuse { id: Some(_), error }] if error.code == ErrorCode::OrderBroken));
+}
+
+#[test]
 fn a_post_that_can_never_succeed_does_not_block_the_next() {
     let mut rig = Rig::attached();
     rig.receive(post("+46701", 1));
