@@ -2,6 +2,7 @@
 //! longer allows: revoked keys, barred users, deleted accounts (Q-46, design.md §4).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crs_proto::wire::life::UnregisteredReason;
 use crs_storage::Store;
@@ -10,6 +11,10 @@ use crs_types::Timestamp;
 use super::{AccountsView, UpdateBlobs, load};
 use crate::context::NodeContext;
 use crate::directory::Registration;
+
+/// How often registrations are held against the calendar: a new month takes another update file
+/// into force without any change of the control state.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Follows the control state until the store closes; the text says that it did.
 pub async fn follow(
@@ -21,8 +26,12 @@ pub async fn follow(
     loop {
         changes.mark_unchanged();
         refresh(&context, &store, &*blobs).await;
-        if changes.changed().await.is_err() {
-            return "the store has closed".to_owned();
+        loop {
+            match tokio::time::timeout(LOOK_AGAIN, changes.changed()).await {
+                Ok(Ok(())) => break,
+                Ok(Err(_)) => return "the store has closed".to_owned(),
+                Err(_) => enforce(&context),
+            }
         }
     }
 }

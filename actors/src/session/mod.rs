@@ -15,5 +15,5 @@ mod tests;
 pub use actor::{SESSION_QUEUE, SessionMsg};
 pub use media::{Allocated, MediaRelay, NoRelay};
 pub use metrics::SessionMetrics;
-pub use service::{SessionService, USER_SESSIONS_MAX};
+pub use service::{SessionService, USER_BEGUN_MAX, USER_SESSIONS_MAX};
 pub use table::SessionTable;

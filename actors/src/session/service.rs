@@ -23,6 +23,12 @@ use crate::supervisor::SupervisorHandle;
 
 /// Sessions of one user that have not ended; a further invite is hung up with `capacity`.
 pub const USER_SESSIONS_MAX: usize = 8;
+/// Sessions that one user has begun and that exist, ended ones included while they are
+/// remembered; a further invite is refused with `rate-limited`. Rates are per connection: without
+/// this, whoever reconnects fills the node's table.
+pub const USER_BEGUN_MAX: usize = 64;
+/// When to try again after that: ended sessions are forgotten by then.
+const BEGUN_RETRY_MS: u64 = 30_000;
 /// Longest wait for a session's actor; an allocation is the slowest thing it does.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -108,6 +114,10 @@ impl SessionService {
             return ask(&handle, from, CallRequest::Invite(invite)).await;
         }
         let context = self.context.upgrade().ok_or_else(stopping)?;
+        if self.table.begun_by(&(from.account.clone(), from.uri.clone())) >= USER_BEGUN_MAX {
+            let text = format!("a user may have begun at most {USER_BEGUN_MAX} calls of late");
+            return Err(ErrorBody::retry(ErrorCode::RateLimited, text, BEGUN_RETRY_MS));
+        }
         let (callee, devices) = self.resolve(&context, &from, &invite.to);
         let mut users = vec![(from.account.clone(), from.uri.clone())];
         if let Callee::Found { account, .. } | Callee::Refused { account, .. } = &callee {
@@ -189,7 +199,8 @@ impl SessionService {
 
     async fn on_attached(self, party: Party, resume: Vec<SessionId>) -> Vec<CallState> {
         let mut states = Vec::new();
-        for (id, handle) in self.table.of_user(&(party.account.clone(), party.uri.clone())) {
+        let user = (party.account.clone(), party.uri.clone());
+        for (id, handle) in self.table.open_of_user(&user, &resume) {
             let (party, resumes) = (party.clone(), resume.contains(&id));
             let message = |reply| SessionMsg::Attached { party, resumes, reply };
             if let Ok(Some(state)) = handle.call(message, CALL_TIMEOUT).await {
@@ -211,7 +222,8 @@ impl Sessions for SessionService {
     }
 
     fn detached(&self, party: Party) {
-        for (_, handle) in self.table.of_user(&(party.account.clone(), party.uri.clone())) {
+        let user = (party.account.clone(), party.uri.clone());
+        for (_, handle) in self.table.open_of_user(&user, &[]) {
             // A session too busy to hear it finds out when it notifies the connection.
             let _ = handle.try_cast(SessionMsg::Detached(party.clone()));
         }

@@ -27,6 +27,7 @@ struct Inner {
 #[derive(Debug)]
 struct Entry {
     handle: Handle<SessionMsg>,
+    /// The caller first.
     users: Vec<User>,
     summary: Option<Summary>,
 }
@@ -100,19 +101,42 @@ impl SessionTable {
         ids.filter_map(|id| Some((*id, inner.sessions.get(id)?.handle.clone()))).collect()
     }
 
+    /// Those of a user's sessions that an attach or its end matters to: not ended, or named.
+    pub(super) fn open_of_user(
+        &self,
+        user: &User,
+        named: &[SessionId],
+    ) -> Vec<(SessionId, Handle<SessionMsg>)> {
+        let inner = self.lock();
+        let ids = inner.users.get(user).into_iter().flatten();
+        let entries = ids.filter_map(|id| Some((id, inner.sessions.get(id)?)));
+        let wanted = entries.filter(|(id, entry)| entry.is_open() || named.contains(id));
+        wanted.map(|(id, entry)| (*id, entry.handle.clone())).collect()
+    }
+
+    /// Sessions that a user has begun, ended ones included while they are remembered.
+    pub(super) fn begun_by(&self, user: &User) -> usize {
+        let inner = self.lock();
+        let ids = inner.users.get(user).into_iter().flatten();
+        let entries = ids.filter_map(|id| inner.sessions.get(id));
+        entries.filter(|entry| entry.users.first() == Some(user)).count()
+    }
+
     /// Sessions of a user that have not ended, and whether one of them is an unanswered invite to
     /// `other`.
     pub(super) fn load_of(&self, user: &User, other: &User) -> (usize, bool) {
         let inner = self.lock();
         let ids = inner.users.get(user).into_iter().flatten();
-        let open = ids.filter_map(|id| inner.sessions.get(id)?.summary.as_ref()).filter(is_open);
+        let open = ids.filter_map(|id| inner.sessions.get(id)).filter(|entry| entry.is_open());
         let calls_other = |s: &Summary| {
             (&s.parties.caller_account, &s.parties.caller) == (&user.0, &user.1)
                 && s.parties.callee_account.as_ref() == Some(&other.0)
                 && s.parties.callee == other.1
                 && s.talk_since.is_none()
         };
-        open.fold((0, false), |(n, glare), s| (n + 1, glare || calls_other(s)))
+        open.fold((0, false), |(n, glare), entry| {
+            (n + 1, glare || entry.summary.as_ref().is_some_and(calls_other))
+        })
     }
 
     /// All sessions, ended ones while they are remembered, by id (which is by time).
@@ -131,6 +155,9 @@ impl SessionTable {
     }
 }
 
-fn is_open(summary: &&Summary) -> bool {
-    summary.end.is_none()
+impl Entry {
+    /// Also while it starts and has no summary yet.
+    fn is_open(&self) -> bool {
+        self.summary.as_ref().is_none_or(|summary| summary.end.is_none())
+    }
 }

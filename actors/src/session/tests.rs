@@ -34,6 +34,8 @@ use crate::settings::Settings;
 use crate::supervisor::{Intensity, SupervisorHandle};
 use crate::trace::NoTrace;
 
+mod flood;
+
 /// Follows tokio's clock, so that paused tests move both.
 struct TestClock(tokio::time::Instant);
 

@@ -34,6 +34,12 @@ pub(in crate::connection) fn begin(state: &mut State, id: RequestId, attach: Att
     if let Err(reason) = allowed(state).and_then(|()| register(state, &attach)) {
         return denied(state, id, &attach, reason);
     }
+    // Whoever bars, revokes or drains changes the state first and then looks through the
+    // directory: asked again now, one of the two sees the other.
+    if let Err(reason) = allowed(state) {
+        state.end_attachment(UnregisteredReason::Error);
+        return denied(state, id, &attach, reason);
+    }
     let Some(party) = state.attachment.as_ref().map(Attachment::party) else { return };
     state.close_at = None;
     keep_client_info(&services, &party, &attach);
