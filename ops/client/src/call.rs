@@ -261,9 +261,7 @@ impl<'a> Call<'a> {
         self.leg = Some(allocated.leg);
         match Leg::bind(&allocated).await {
             Ok(leg) => Ok(leg),
-            Err(error) => {
-                Err(self.abandon(HangupReason::MediaFailed, error.to_string()).await)
-            }
+            Err(error) => Err(self.abandon(HangupReason::MediaFailed, error.to_string()).await),
         }
     }
 

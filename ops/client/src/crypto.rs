@@ -123,7 +123,9 @@ pub(crate) fn receiver_key(
     let mut best: Option<KemCertificate> = None;
     for keys in &found.keys {
         match kem_cert::verify(&keys.kem_cert.0, cas, now) {
-            Ok(cert) if cert.identity.uri != found.uri || cert.identity.account != found.account => {
+            Ok(cert)
+                if cert.identity.uri != found.uri || cert.identity.account != found.account =>
+            {
                 why = "a certificate of another user".to_owned();
             }
             Ok(cert) if cert.identity.period.standing(now) == Standing::Valid => {
@@ -180,7 +182,9 @@ pub(crate) fn open(
     };
     match envelope::open(&content.body.0, &route, key, &identity.keys_trust(), now) {
         Ok(message) => Ok(message.body.to_vec()),
-        Err(error @ EnvelopeError::UnknownKey(_)) => Err(OpenFailure::UnknownKey(error.to_string())),
+        Err(error @ EnvelopeError::UnknownKey(_)) => {
+            Err(OpenFailure::UnknownKey(error.to_string()))
+        }
         Err(error) => Err(OpenFailure::Unreadable(error.to_string())),
     }
 }
@@ -199,8 +203,8 @@ pub(crate) fn take_package(
     })?;
     let enrolment = kem::PrivateKey::from_seed(seed.expose()).map_err(crypto(what))?;
     let trust = identity.keys_trust();
-    let opened = package::open(package, &enrolment, &trust, &identity.uri, now)
-        .map_err(crypto(what))?;
+    let opened =
+        package::open(package, &enrolment, &trust, &identity.uri, now).map_err(crypto(what))?;
     let mut next = identity.clone();
     next.trust_serial = opened.trust.serial;
     next.cas = trusted_accounts(&opened.trust);
@@ -221,10 +225,10 @@ fn period_keys(keys: &UserKeys, serial: u64) -> PeriodKeys {
 
 fn user_keys(identity: &Identity, keys: &PeriodKeys) -> Result<UserKeys, ClientError> {
     let what = "own keys";
-    let kem = keys.kem.as_ref().ok_or_else(|| ClientError::Crypto {
-        what,
-        why: "no encapsulation key".to_owned(),
-    })?;
+    let kem = keys
+        .kem
+        .as_ref()
+        .ok_or_else(|| ClientError::Crypto { what, why: "no encapsulation key".to_owned() })?;
     Ok(UserKeys {
         identity: UserIdentity {
             account: identity.account.clone(),
@@ -243,10 +247,8 @@ fn trusted_accounts(trust: &Trust) -> Vec<TrustedAccount> {
     let plain = |cas: &[CertificateDer<'_>]| cas.iter().map(|ca| ca.as_ref().to_vec()).collect();
     let own = TrustedAccount { account: trust.account.clone(), cas: plain(&trust.cas) };
     let connected = trust.connected.iter();
-    let others = connected.map(|(account, cas)| TrustedAccount {
-        account: account.clone(),
-        cas: plain(cas),
-    });
+    let others = connected
+        .map(|(account, cas)| TrustedAccount { account: account.clone(), cas: plain(cas) });
     std::iter::once(own).chain(others).collect()
 }
 

@@ -31,7 +31,9 @@ pub enum Command {
     #[command(after_help = "Example:\n  crs-load storm --spawn 1 --clients 5000 --json")]
     Storm(storm::Args),
     /// Messages, with a ledger of what was confirmed and what arrived
-    #[command(after_help = "Examples:\n  crs-load messages --spawn 1 --json\n  crs-load messages --spawn 1 --rate 200 --kill9 20 --json")]
+    #[command(
+        after_help = "Examples:\n  crs-load messages --spawn 1 --json\n  crs-load messages --spawn 1 --rate 200 --kill9 20 --json"
+    )]
     Messages(messages::Args),
     /// Calls with media through the relay
     #[command(after_help = "Example:\n  crs-load calls --spawn 1 --calls 20 --json")]

@@ -144,7 +144,10 @@ pub async fn attach_all(
     }
     bar.finish_and_clear();
     if let Some(error) = first_error {
-        eprintln!("crs-load: {} of {clients} did not attach, the first: {error:#}", clients - sockets.len());
+        eprintln!(
+            "crs-load: {} of {clients} did not attach, the first: {error:#}",
+            clients - sockets.len()
+        );
     }
     Ok((sockets.len(), sockets))
 }

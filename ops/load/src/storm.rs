@@ -130,10 +130,7 @@ async fn measure(
     Ok(measured)
 }
 
-async fn come_back(
-    lean: Lean,
-    pauses: [u64; TRIES_MAX as usize],
-) -> (u32, Option<lean::Socket>) {
+async fn come_back(lean: Lean, pauses: [u64; TRIES_MAX as usize]) -> (u32, Option<lean::Socket>) {
     let mut tries = 0;
     for pause in pauses {
         tokio::time::sleep(Duration::from_millis(pause)).await;

@@ -33,7 +33,8 @@ pub(crate) struct ReceiveArgs {
 
 pub(crate) async fn send(context: &Context, args: SendArgs) -> Result<ExitCode, ClientError> {
     let SendArgs { to, text, within } = args;
-    let text = if text == "-" { tokio::task::spawn_blocking(read_text).await } else { Ok(Ok(text)) };
+    let text =
+        if text == "-" { tokio::task::spawn_blocking(read_text).await } else { Ok(Ok(text)) };
     let text = text.map_err(|_| ClientError::Closed)??;
     // The message is on disk first, whether or not there is a connection.
     let client = crs_client::Client::open(&context.profile, context.options.clone()).await?;

@@ -30,15 +30,25 @@ const NOT_IN_TIME: u8 = 3;
 /// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not in time (no connection, no answer, fewer
 /// messages than asked for).
 #[derive(Debug, Parser)]
-#[command(name = "crs-client", version, after_help = "Examples:
+#[command(
+    name = "crs-client",
+    version,
+    after_help = "Examples:
   crs-client enrol alice.crsb --pin 1234-5678-9012
   crs-client send +46701234567 'On my way'
   crs-client receive --count 1 --for 10s
   crs-client call +46701234567 --play hello.wav --record heard.wav
-  crs-client --output json answer --once --play reply.wav")]
+  crs-client --output json answer --once --play reply.wav"
+)]
 pub(crate) struct Args {
     /// Folder of this client's identity, keys and messages
-    #[arg(long, global = true, value_name = "DIR", env = "CRS_PROFILE", default_value = "crs-profile")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "CRS_PROFILE",
+        default_value = "crs-profile"
+    )]
     profile: PathBuf,
     /// Text for people, or one JSON object a line
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
@@ -53,7 +63,14 @@ pub(crate) struct Args {
     #[arg(long, global = true, value_name = "TIME", default_value = "15s", value_parser = duration)]
     connect_within: Duration,
     /// Moves the clock, for tests
-    #[arg(long, global = true, hide = true, default_value_t = 0, allow_negative_numbers = true, env = "CRS_CLOCK_OFFSET_MS")]
+    #[arg(
+        long,
+        global = true,
+        hide = true,
+        default_value_t = 0,
+        allow_negative_numbers = true,
+        env = "CRS_CLOCK_OFFSET_MS"
+    )]
     clock_offset_ms: i64,
     #[command(subcommand)]
     command: Command,
@@ -68,7 +85,9 @@ enum Format {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Makes a profile from an enrolment bundle (a file, or the text of its QR code)
-    #[command(after_help = "Examples:\n  crs-client enrol alice.crsb --pin 1234-5678-9012\n  crs-client --profile bob enrol bob.crsb --device laptop   (asks for the PIN)")]
+    #[command(
+        after_help = "Examples:\n  crs-client enrol alice.crsb --pin 1234-5678-9012\n  crs-client --profile bob enrol bob.crsb --device laptop   (asks for the PIN)"
+    )]
     Enrol(enrol::Args),
     /// Stays attached; commands are typed line by line (/help lists them)
     #[command(after_help = "Example:\n  crs-client run")]
@@ -77,13 +96,19 @@ enum Command {
     #[command(after_help = "Example:\n  crs-client send +46701234567 'On my way'")]
     Send(messages::SendArgs),
     /// Receives messages
-    #[command(after_help = "Examples:\n  crs-client receive --count 1 --for 10s\n  crs-client --output json receive")]
+    #[command(
+        after_help = "Examples:\n  crs-client receive --count 1 --for 10s\n  crs-client --output json receive"
+    )]
     Receive(messages::ReceiveArgs),
     /// Calls a user
-    #[command(after_help = "Example:\n  crs-client call +46701234567 --play hello.wav --record heard.wav")]
+    #[command(
+        after_help = "Example:\n  crs-client call +46701234567 --play hello.wav --record heard.wav"
+    )]
     Call(calls::CallArgs),
     /// Waits for calls and answers them
-    #[command(after_help = "Example:\n  crs-client answer --once --play reply.wav --record heard.wav")]
+    #[command(
+        after_help = "Example:\n  crs-client answer --once --play reply.wav --record heard.wav"
+    )]
     Answer(calls::AnswerArgs),
     /// Shows a user's keys, verified
     #[command(after_help = "Example:\n  crs-client lookup +46701234567")]
@@ -112,7 +137,8 @@ struct Context {
 
 /// Runs the program.
 pub(crate) async fn run(args: Args) -> ExitCode {
-    let Args { profile, output, server, secondary, connect_within, clock_offset_ms, command } = args;
+    let Args { profile, output, server, secondary, connect_within, clock_offset_ms, command } =
+        args;
     let options = Options {
         clock: Arc::new(SystemClock::with_offset_ms(clock_offset_ms)),
         role: if secondary { Role::Secondary } else { Role::Primary },

@@ -83,7 +83,12 @@ impl Output {
                 m.jitter_ms,
             )
         } else {
-            format!("no call with {}: {} ({})", report.peer, word(&report.state), word(&report.reason))
+            format!(
+                "no call with {}: {} ({})",
+                report.peer,
+                word(&report.state),
+                word(&report.reason)
+            )
         };
         let mut value = serde_json::to_value(report).unwrap_or_default();
         value["event"] = json!("call");

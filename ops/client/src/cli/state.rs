@@ -15,7 +15,8 @@ pub(crate) async fn lookup(context: &Context, uri: Uri) -> Result<ExitCode, Clie
     let found = found?;
     let periods: Vec<String> = found.keys.iter().map(|keys| keys.period.to_string()).collect();
     let attached = if found.attached { "attached" } else { "not attached" };
-    let text = format!("{} of {}: {attached}, keys for {}", found.uri, found.account, periods.join(", "));
+    let text =
+        format!("{} of {}: {attached}, keys for {}", found.uri, found.account, periods.join(", "));
     let value = json!({
         "event": "found", "uri": found.uri.to_string(), "account": found.account,
         "attached": found.attached, "periods": periods,

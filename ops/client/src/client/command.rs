@@ -27,12 +27,7 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, ClientError>>;
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Take a message into the outbox.
-    Send {
-        to: Uri,
-        body: Vec<u8>,
-        reply: Reply<MessageId>,
-        confirmed: Reply<Confirmed>,
-    },
+    Send { to: Uri, body: Vec<u8>, reply: Reply<MessageId>, confirmed: Reply<Confirmed> },
     /// The application has dealt with an inbox entry.
     Done { seq: u64, reply: Reply<()> },
     /// Look a user up, keys verified.

@@ -102,7 +102,10 @@ pub enum Effect {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Stage {
     /// Content known, not sealed; being sealed when the flag is set.
-    Plain { plain: Vec<u8>, sealing: bool },
+    Plain {
+        plain: Vec<u8>,
+        sealing: bool,
+    },
     /// Sealed, not synced yet.
     Syncing(Vec<u8>),
     Ready(Vec<u8>),
@@ -182,7 +185,9 @@ impl Outbox {
             for entry in &lane.queue {
                 let (mid, to) = (entry.mid, to.clone());
                 batches.push(vec![match &entry.stage {
-                    Stage::Plain { plain, .. } => Record::Accepted { mid, to, plain: plain.clone() },
+                    Stage::Plain { plain, .. } => {
+                        Record::Accepted { mid, to, plain: plain.clone() }
+                    }
                     Stage::Syncing(body) | Stage::Ready(body) | Stage::InFlight(body) => {
                         Record::Sealed { mid, to, body: body.clone() }
                     }
@@ -264,7 +269,11 @@ impl Outbox {
                 if let Some(Stage::Syncing(body)) = self.stage(mid).cloned()
                     && let Some(to) = self.receivers.get(&mid).cloned()
                 {
-                    self.store(Record::Sealed { mid, to: to.clone(), body }, Pending::Seal(mid), effects);
+                    self.store(
+                        Record::Sealed { mid, to: to.clone(), body },
+                        Pending::Seal(mid),
+                        effects,
+                    );
                     self.pause(&to, now.plus(RETRY));
                 }
             }

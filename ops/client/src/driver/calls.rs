@@ -73,11 +73,8 @@ impl Driver {
         if known || self.calls.ringing.len() >= RINGING_MAX {
             return;
         }
-        let incoming = IncomingCall {
-            session,
-            from: state.from.clone(),
-            account: state.from_account.clone(),
-        };
+        let incoming =
+            IncomingCall { session, from: state.from.clone(), account: state.from_account.clone() };
         self.calls.ringing.insert(session, state);
         self.requests.push(Op::Ringing(Ringing { session }), Pending::Ignored);
         self.tell(Event::Incoming(incoming));

@@ -61,9 +61,9 @@ pub(super) async fn hear(online: &mut Option<Online>) -> Heard {
             Heard::Gone(format!("closed by the server: {} {}", frame.code, frame.reason))
         }
         Some(Ok(Message::Close(None))) => Heard::Gone("closed by the server".to_owned()),
-        Some(Ok(
-            Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_),
-        )) => Heard::Other,
+        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_))) => {
+            Heard::Other
+        }
         Some(Err(error)) => Heard::Gone(error.to_string()),
         None => Heard::Gone("the connection ended".to_owned()),
     }
@@ -90,7 +90,8 @@ impl Driver {
         let keys = identity.current_keys(self.options.clock.now()).ok_or_else(|| {
             ClientError::Connect { server: server.clone(), why: "no keys: enrol again".to_owned() }
         })?;
-        let config = Arc::new(tls::client_config(&identity.trust, keys, self.options.clock.clone())?);
+        let config =
+            Arc::new(tls::client_config(&identity.trust, keys, self.options.clock.clone())?);
         let name = tls::server_name(&identity.trust, &server)?;
         let limit = self.options.connect_timeout;
         self.status.send_modify(|s| s.server.clone_from(&server));
@@ -106,11 +107,8 @@ impl Driver {
 
     fn welcome(&mut self, link: Link) {
         let now = self.options.clock.mono();
-        let period = self
-            .profile
-            .identity()
-            .current_keys(self.options.clock.now())
-            .map(|keys| keys.period);
+        let period =
+            self.profile.identity().current_keys(self.options.clock.now()).map(|keys| keys.period);
         let Link { socket, welcome } = link;
         self.requests.clear();
         self.status.send_modify(|s| {

@@ -373,9 +373,10 @@ impl Driver {
                 Ok(_) => Ok(Duration::ZERO),
                 Err(error) => match (error.code, error.retry_ms) {
                     (_, Some(ms)) => Ok(Duration::from_millis(ms)),
-                    (ErrorCode::NotFound | ErrorCode::NotAllowed | ErrorCode::BadArgument, None) => {
-                        Err((code_word(error.code), error.text.clone()))
-                    }
+                    (
+                        ErrorCode::NotFound | ErrorCode::NotAllowed | ErrorCode::BadArgument,
+                        None,
+                    ) => Err((code_word(error.code), error.text.clone())),
                     (_, None) => Ok(SEAL_RETRY),
                 },
             };

@@ -143,7 +143,8 @@ impl Driver {
         let failure = self.updates.failure.take();
         let fresh = std::mem::take(&mut self.updates.fresh);
         for reply in self.updates.asked.drain(..) {
-            let failed = |why: &String| ClientError::Crypto { what: "key update", why: why.clone() };
+            let failed =
+                |why: &String| ClientError::Crypto { what: "key update", why: why.clone() };
             let _ = reply.send(failure.as_ref().map_or(Ok(fresh.clone()), |why| Err(failed(why))));
         }
         let attached = self.online.as_ref().is_some_and(|online| online.attached);

@@ -43,10 +43,9 @@ impl Codec {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Mulaw => "PCMU",
-            Self::L16Stereo44100
-            | Self::L16Mono44100
-            | Self::L16Mono16000
-            | Self::L16Mono8000 => "L16",
+            Self::L16Stereo44100 | Self::L16Mono44100 | Self::L16Mono16000 | Self::L16Mono8000 => {
+                "L16"
+            }
         }
     }
 
@@ -71,10 +70,7 @@ impl Codec {
     pub const fn sample_bytes(self) -> usize {
         match self {
             Self::Mulaw => 1,
-            Self::L16Stereo44100
-            | Self::L16Mono44100
-            | Self::L16Mono16000
-            | Self::L16Mono8000 => 2,
+            Self::L16Stereo44100 | Self::L16Mono44100 | Self::L16Mono16000 | Self::L16Mono8000 => 2,
         }
     }
 
@@ -113,10 +109,7 @@ impl Codec {
     pub const fn silence(self) -> u8 {
         match self {
             Self::Mulaw => 0xff,
-            Self::L16Stereo44100
-            | Self::L16Mono44100
-            | Self::L16Mono16000
-            | Self::L16Mono8000 => 0,
+            Self::L16Stereo44100 | Self::L16Mono44100 | Self::L16Mono16000 | Self::L16Mono8000 => 0,
         }
     }
 }

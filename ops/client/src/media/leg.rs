@@ -46,8 +46,8 @@ impl Leg {
         let Some(MediaAddress::Udp { addr }) = allocated.addresses.first() else {
             return Err(ClientError::Media("the relay gave no address".to_owned()));
         };
-        let credentials = LegCredentials::parse(&allocated.ufrag, &allocated.password)
-            .map_err(|e| media(&e))?;
+        let credentials =
+            LegCredentials::parse(&allocated.ufrag, &allocated.password).map_err(|e| media(&e))?;
         let local: SocketAddr = match addr {
             SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
             SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
@@ -108,10 +108,9 @@ impl Leg {
                 self.stun(packet, TransactionId([0; 12])).await;
                 Datagram::Stun
             }
-            PacketKind::Node
-            | PacketKind::Dtls
-            | PacketKind::ChannelData
-            | PacketKind::Unknown => Datagram::Other,
+            PacketKind::Node | PacketKind::Dtls | PacketKind::ChannelData | PacketKind::Unknown => {
+                Datagram::Other
+            }
         }
     }
 

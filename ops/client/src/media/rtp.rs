@@ -22,7 +22,9 @@ impl Sender {
     pub fn new(codec: Codec, rng: &mut dyn Rng) -> Self {
         let mut bytes = [0u8; 10];
         rng.fill(&mut bytes);
-        let word = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let word = |at: usize| {
+            u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        };
         let sequence = u16::from_be_bytes([bytes[8], bytes[9]]) & 0x7fff;
         Self { codec, ssrc: word(0), sequence, timestamp: word(4), first: true }
     }

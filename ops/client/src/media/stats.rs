@@ -107,7 +107,9 @@ impl Receiver {
         for packet in &self.audio {
             match packet {
                 Some(bytes) => payload.extend(bytes),
-                None => payload.resize(payload.len() + self.codec.packet_bytes(), self.codec.silence()),
+                None => {
+                    payload.resize(payload.len() + self.codec.packet_bytes(), self.codec.silence())
+                }
             }
         }
         super::wav::Audio { codec: self.codec, payload }

@@ -9,12 +9,12 @@ use crs_types::{Clock, Mono};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
+use super::Codec;
 use super::description::Description;
 use super::leg::{DATAGRAM_MAX, Datagram, Leg};
 use super::rtp::Sender;
 use super::stats::{MediaStats, Receiver};
 use super::wav::Audio;
-use super::Codec;
 use crate::error::ClientError;
 
 /// How often the path is refreshed (RFC 7675: consent lasts 30 s).
@@ -171,9 +171,11 @@ impl Stream<'_> {
             None => Some(vec![self.plan.codec.silence(); size]),
             Some(audio) => {
                 let at = usize::try_from(self.sent).ok()?.checked_mul(size)?;
-                audio.payload.get(at..).filter(|rest| !rest.is_empty()).map(|rest| {
-                    rest[..size.min(rest.len())].to_vec()
-                })
+                audio
+                    .payload
+                    .get(at..)
+                    .filter(|rest| !rest.is_empty())
+                    .map(|rest| rest[..size.min(rest.len())].to_vec())
             }
         }
     }

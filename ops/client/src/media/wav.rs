@@ -218,6 +218,15 @@ mod tests {
         assert_eq!(Audio::parse(&bytes).unwrap().payload.len(), audio.payload.len() - 10);
     }
 
+    /// The length is looked at before the file is read; this one holds no data at all.
+    #[test]
+    fn a_file_over_the_limit_is_not_read() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(WAV_MAX + 1).unwrap();
+        let refused = Audio::read(file.path()).unwrap_err();
+        assert!(matches!(refused, WavError::TooLarge(length) if length == WAV_MAX + 1));
+    }
+
     #[test]
     fn what_is_not_understood_is_named() {
         assert!(matches!(Audio::parse(b"RIFX"), Err(WavError::Form(_))));

@@ -110,7 +110,9 @@ async fn first_frame(socket: &mut Socket) -> Result<Welcome, String> {
 fn refused(text: &str) -> String {
     let alert = ["alert", "certificate", "AccessDenied"].iter().any(|word| text.contains(word));
     if alert {
-        format!("the server refuses this client's certificate ({text}); `crs-client status` shows its month, a revoked or too old one needs a new enrolment")
+        format!(
+            "the server refuses this client's certificate ({text}); `crs-client status` shows its month, a revoked or too old one needs a new enrolment"
+        )
     } else {
         text.to_owned()
     }

@@ -86,10 +86,7 @@ pub fn config_from_der(
 
 /// The name the server's certificate must be for: the configured one, or the host part of
 /// `host:port`.
-pub fn server_name(
-    trust: &ServerTrust,
-    server: &str,
-) -> Result<ServerName<'static>, ClientError> {
+pub fn server_name(trust: &ServerTrust, server: &str) -> Result<ServerName<'static>, ClientError> {
     let host = match trust {
         ServerTrust::PublicPki { name, .. } => name.as_str(),
         ServerTrust::PoolCa(_) => {

@@ -12,11 +12,8 @@ use crate::error::ClientError;
 use crate::identity::Identity;
 
 /// Where systems keep the roots of the public PKI.
-const SYSTEM_ROOTS: [&str; 3] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/cert.pem",
-];
+const SYSTEM_ROOTS: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
 /// Opens a bundle (the file, or the text of its QR code) and creates the profile. Blocks: turning
 /// the PIN into a key takes a moment by intent.

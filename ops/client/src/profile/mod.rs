@@ -69,7 +69,10 @@ impl Profile {
                 return Err(profile_error(path, why));
             }
             let known = |keys: &PeriodKeys| {
-                identity.keys.iter().any(|k| (k.period, k.generation) == (keys.period, keys.generation))
+                identity
+                    .keys
+                    .iter()
+                    .any(|k| (k.period, k.generation) == (keys.period, keys.generation))
             };
             let kept: Vec<_> = old.keys.into_iter().filter(|keys| !known(keys)).collect();
             identity.keys.extend(kept);

@@ -70,7 +70,11 @@ async fn every_request_cut_before_and_after_it_was_carried_out() {
 async fn many_faults_in_a_row() {
     let mut faults = Vec::new();
     for n in 1..8 {
-        faults.push(("msg.post", n, [Fault::After, Fault::Unavailable, Fault::Before][n as usize % 3]));
+        faults.push((
+            "msg.post",
+            n,
+            [Fault::After, Fault::Unavailable, Fault::Before][n as usize % 3],
+        ));
     }
     faults.push(("msg.ack", 1, Fault::After));
     faults.push(("msg.fetch", 2, Fault::After));

@@ -105,8 +105,10 @@ async fn make_domain(
     domain: &Path,
     users: usize,
 ) -> anyhow::Result<()> {
-    let created = cli(bin, node, &["--output", "json", "create", "account", "load", "-B32"]).await?;
-    let created: serde_json::Value = serde_json::from_slice(&created).context("crs-cli's answer")?;
+    let created =
+        cli(bin, node, &["--output", "json", "create", "account", "load", "-B32"]).await?;
+    let created: serde_json::Value =
+        serde_json::from_slice(&created).context("crs-cli's answer")?;
     let secret = find(&created, "shared_secret").context("crs-cli printed no secret")?;
     let secret_file = folder.join("secret.txt");
     std::fs::write(&secret_file, secret)?;

@@ -49,9 +49,10 @@ impl Lean {
         let config = Arc::new(tls::client_config(&identity.trust, keys, clock)?);
         let name = tls::server_name(&identity.trust, server)?;
         let server: SocketAddr = server.parse().context("the server's address")?;
-        let source = server.ip().is_loopback().then(|| {
-            IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1 + (index % SOURCES) as u8))
-        });
+        let source = server
+            .ip()
+            .is_loopback()
+            .then(|| IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1 + (index % SOURCES) as u8)));
         let source = source.filter(|_| server.is_ipv4());
         Ok(Self { config, name, server, source, attach })
     }

@@ -115,9 +115,8 @@ async fn spawn(program: &Program) -> anyhow::Result<(Child, Ready)> {
     let mut child = command.spawn().with_context(|| format!("start {}", binary.display()))?;
     let stdout = child.stdout.take().context("the node's output")?;
     let mut lines = BufReader::new(stdout).lines();
-    let line = timeout(START_WITHIN, lines.next_line())
-        .await
-        .context("the node does not get ready")??;
+    let line =
+        timeout(START_WITHIN, lines.next_line()).await.context("the node does not get ready")??;
     let Some(line) = line else {
         let said = std::fs::read_to_string(folder.with_extension("err")).unwrap_or_default();
         bail!("the node ended: {}", said.trim());

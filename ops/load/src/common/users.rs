@@ -44,7 +44,8 @@ impl Users {
         let mut lines = text.lines();
         let head: Head = serde_json::from_str(lines.next().context("an empty export")?)?;
         anyhow::ensure!(head.v == 1, "export of version {}, expected 1", head.v);
-        let server_cas: Vec<Vec<u8>> = head.server_ca.iter().map(decode).collect::<Result<_, _>>()?;
+        let server_cas: Vec<Vec<u8>> =
+            head.server_ca.iter().map(decode).collect::<Result<_, _>>()?;
         anyhow::ensure!(!server_cas.is_empty(), "the domain does not say which CA the server has");
         let account_cas: Vec<Vec<u8>> = head.cas.iter().map(decode).collect::<Result<_, _>>()?;
         let servers = server.map_or(head.addresses, |server| vec![server.to_owned()]);

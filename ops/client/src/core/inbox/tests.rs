@@ -110,10 +110,7 @@ fn a_secondary_does_not_acknowledge() {
     let mut inbox = Inbox::restore(Vec::new(), false);
     inbox.handle(Input::Attached, NOW);
     inbox.handle(Input::Fetched(vec![(7, entry(1))], true), NOW);
-    assert_eq!(
-        inbox.handle(Input::Stored, NOW),
-        [Effect::Hand(1, entry(1)), Effect::Fetch(7)]
-    );
+    assert_eq!(inbox.handle(Input::Stored, NOW), [Effect::Hand(1, entry(1)), Effect::Fetch(7)]);
 }
 
 #[test]
@@ -154,7 +151,8 @@ impl World {
 
     fn lose_connection(&mut self) {
         self.connected = false;
-        self.queue.retain(|e| matches!(e, Effect::Store(_) | Effect::StoreDone(_) | Effect::Hand(..)));
+        self.queue
+            .retain(|e| matches!(e, Effect::Store(_) | Effect::StoreDone(_) | Effect::Hand(..)));
         self.input(Input::Disconnected);
     }
 

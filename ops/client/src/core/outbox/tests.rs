@@ -62,10 +62,7 @@ fn a_message_is_stored_sealed_stored_and_only_then_posted() {
         outbox.handle(Input::Sealed(mid(1), body(1)), NOW),
         [Effect::Store(2, vec![sealed])]
     );
-    assert_eq!(
-        outbox.handle(Input::Stored(2), NOW),
-        [Effect::Post(mid(1), to(1), body(1))]
-    );
+    assert_eq!(outbox.handle(Input::Stored(2), NOW), [Effect::Post(mid(1), to(1), body(1))]);
     let finished = Record::Finished { mid: mid(1) };
     assert_eq!(outbox.handle(Input::Confirmed(mid(1)), NOW), [Effect::Store(3, vec![finished])]);
     assert!(outbox.is_empty());

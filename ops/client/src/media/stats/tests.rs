@@ -62,3 +62,14 @@ fn without_an_announced_start_the_first_packet_is_the_start() {
     }
     assert_eq!((receiver.span(), receiver.stats().lost), (3, 1));
 }
+
+#[test]
+fn a_recording_has_a_limit_and_the_figures_go_on() {
+    let mut receiver = Receiver::new(Codec::Mulaw, Some(0));
+    let total = RECORD_MAX + 50;
+    for n in 0..total {
+        receiver.packet(n as u16, n as u32 * 160, &[0; 160], n as u64 * 20_000);
+    }
+    assert_eq!(receiver.stats().received, total as u64);
+    assert_eq!(receiver.recording().payload.len(), RECORD_MAX * 160);
+}
