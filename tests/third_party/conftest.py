@@ -5,9 +5,16 @@ import inspect
 
 import pytest
 
-from node import Node
+from node import BIN, PROGRAMS, Node
 
 TEST_SECONDS = 60
+
+
+def pytest_sessionstart():
+    """Nothing is skipped for want of a program."""
+    missing = [program for program in PROGRAMS if not (BIN / program).exists()]
+    if missing:
+        pytest.exit(f"{BIN} lacks {', '.join(missing)}: run scripts/third-party, or set CRS_BIN_DIR", returncode=2)
 
 
 def pytest_pyfunc_call(pyfuncitem):

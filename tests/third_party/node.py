@@ -19,6 +19,7 @@ from crs_client import Client, tls_context
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("CRS_BIN_DIR", ROOT / "target" / "debug")).resolve()
+PROGRAMS = ("crs-node", "crs-cli", "crs-cms", "crs-client")
 PIN = "3141-5926-5358"
 # OpenSSL's X509_V_FLAG_NO_CHECK_TIME: Python's ssl cannot be told of a moved clock.
 NO_CHECK_TIME = 0x200000
@@ -123,7 +124,8 @@ class Domain:
         run("crs-cms", "init", "--account", account, "--secret-file", secret, "--server",
             node.server, "--server-ca", node.ready["pool_ca"], self.path)
         # One update file for many users: every test takes its own.
-        self.spare = [f"+4670{index:07}" for index in range(1, 41)]
+        self.spare = [f"+4670{index:07}" for index in range(1, 81)]
+        self.users = len(self.spare)
         self.cms("user", "add", *self.spare)
         self.apply()
 

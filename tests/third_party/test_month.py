@@ -7,7 +7,7 @@ import pytest
 
 import crs_e2e as e2e
 from crs_client import ProtocolError
-from node import Node, refused_with_alert
+from node import Node, refused_with_alert, until
 from test_e2e import opened, sealed_post
 
 THIS = e2e.period_of(time.time_ns() // 1_000_000)
@@ -43,19 +43,23 @@ def periods_of(program):
 
 async def test_a_month_passes(moved):
     node, domain = moved
-    alice, bob, carol = domain.user(), domain.program(), domain.program()
+    alice, bob, carol, dave = domain.user(), domain.program(), domain.program(), domain.program()
     await alice.keys()
-    for program in (bob, carol):
+    for program in (bob, carol, dave):
         await asyncio.to_thread(program.run, "update")
         assert periods_of(program) == [THIS]
 
     # Messages wait, sealed to this month's keys, for two who are off-line; the next month's file is applied.
     node.restart(day(THIS, 27))
-    async with alice.connect() as client:
+    async with alice.connect() as client, await dave.start("receive") as running:
         await client.attach()
         for program in (bob, carol):
+            found = await client.request("lookup", uri=program.uri)
+            assert e2e.newest_key(alice.person, found, client.welcome["time"])["period"] == THIS
             await sealed_post(alice, client, program.uri, b"sealed last month")
+        await until(dave.attached)
         await asyncio.to_thread(domain.apply, NEXT)
+        assert (await running.event("updated"))["period"] == NEXT
         offer = await client.event("upd.offer")
         assert {update["period"]: update["confirmed"] for update in offer["updates"]}[NEXT] is False
         month = await alice.update(client, NEXT)
@@ -92,6 +96,10 @@ async def test_a_month_passes(moved):
             await client.attach()
         assert (denied.value.code, denied.value.reason) == ("denied", "update-required")
         assert (await client.update(NEXT))["period"] == NEXT
+
+    # Dave had his new keys before the month began, and goes on with them.
+    [posted] = await asyncio.to_thread(dave.run, "send", alice.uri, "the first from Dave")
+    assert posted["event"] == "posted"
 
     # 61 days after the end of the month: enrol again.
     node.restart(e2e.period_bounds(THIS)[1] + 61 * e2e.DAY_MS)
