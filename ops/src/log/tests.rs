@@ -95,3 +95,13 @@ fn levels_parse() {
     assert_eq!("WARN".parse(), Ok(LogLevel::Warn));
     assert!("loud".parse::<LogLevel>().is_err());
 }
+
+#[test]
+fn a_long_record_is_cut_and_marked() {
+    let (main, _, _) = with_log(LogLevel::Info, |_| {
+        tracing::info!(target: "crs_node", "{}", "\u{e5}".repeat(line::INFORMATION_MAX));
+    });
+    let text = main.trim_end().split_once("] ").unwrap().1;
+    let kept = text.strip_suffix(" \u{2026}").unwrap();
+    assert_eq!(kept.len(), line::INFORMATION_MAX);
+}

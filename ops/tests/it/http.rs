@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crs_ops::server::CONNECTIONS_MAX;
+use crs_ops::server::{CONNECTION_LIFE, CONNECTIONS_MAX};
 use crs_ops::{Health, HealthServer, Metrics, NotReady};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -64,4 +64,37 @@ async fn silent_peers_cannot_take_more_than_their_places() {
     silent.pop();
     assert_eq!(waiting.await.0, 200);
     running.stop().await;
+}
+
+/// A peer that says nothing is closed after two minutes, and gives its place back.
+#[tokio::test]
+async fn a_connection_ends_with_its_life() {
+    let server = HealthServer::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let addr = server.local_addr();
+    let running = server.spawn(Metrics::default(), Health::starting());
+    let mut silent = TcpStream::connect(addr).await.unwrap();
+    // Another one is answered, so the silent one has been accepted.
+    assert_eq!(get(addr, "/live").await.0, 200);
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    assert_eq!(silent.read(&mut [0; 1]).await.unwrap_or(0), 0);
+    assert!(began.elapsed() >= CONNECTION_LIFE, "{:?}", began.elapsed());
+    tokio::time::resume();
+    running.stop().await;
+}
+
+/// Stopping does not wait for a request that never becomes whole.
+#[tokio::test]
+async fn stopping_does_not_wait_for_ever() {
+    let server = HealthServer::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let addr = server.local_addr();
+    let running = server.spawn(Metrics::default(), Health::starting());
+    let mut half = TcpStream::connect(addr).await.unwrap();
+    half.write_all(b"GET /live HTTP/1.1\r\nHost: x\r\n").await.unwrap();
+    assert_eq!(get(addr, "/live").await.0, 200);
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    running.stop().await;
+    assert!(began.elapsed() <= std::time::Duration::from_secs(3), "{:?}", began.elapsed());
+    drop(half);
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crs_ops::notify::QUEUE_MAX;
+use crs_ops::notify::{QUEUE_MAX, RUN_TIMEOUT};
 use crs_ops::{Metrics, NotifyHook, SystemEvent};
 
 fn script(dir: &Path, body: &str) -> PathBuf {
@@ -59,4 +59,42 @@ async fn a_flood_of_events_is_cut_at_the_queue() {
     }
     assert_eq!(value(&metrics, "crs_notify_dropped_total"), 5);
     drop(hook);
+}
+
+/// Many scripts wait, each of which hangs: a stopping node leaves them.
+#[tokio::test]
+async fn stopping_does_not_wait_for_all_that_queues() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = script(dir.path(), "exec sleep 600");
+    let metrics = Metrics::default();
+    let (hook, notifier) = NotifyHook::start_with(path, Duration::from_secs(60), &metrics);
+    (0..50).for_each(|_| notifier.notify(SystemEvent::DiskLow));
+    while value(&metrics, "crs_notify_runs_total") == 0 {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    hook.stop().await;
+    assert!(began.elapsed() <= Duration::from_secs(4), "{:?}", began.elapsed());
+    assert_eq!(value(&metrics, "crs_notify_runs_total"), 1);
+}
+
+#[tokio::test]
+async fn a_script_may_take_ten_seconds() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = script(dir.path(), "exec sleep 600");
+    let metrics = Metrics::default();
+    let (hook, notifier) = NotifyHook::start(path, &metrics);
+    notifier.notify(SystemEvent::DiskLow);
+    while value(&metrics, "crs_notify_runs_total") == 0 {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    while value(&metrics, "crs_notify_failures_total") == 0 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(began.elapsed() < Duration::from_secs(60), "never killed");
+    }
+    assert!(began.elapsed() >= RUN_TIMEOUT - Duration::from_secs(1), "{:?}", began.elapsed());
+    hook.stop().await;
 }
