@@ -122,19 +122,7 @@ fn shows() -> Vec<Reply> {
             account: account(),
             waiting: 1,
         }]),
-        Reply::ShowNode(show_node::Reply {
-            nodes: vec![show_node::NodeRow {
-                node: text("crs1"),
-                role: text("leader"),
-                version: text("0.1.0"),
-                commit: 1234,
-                behind: 0,
-                last_seen: text("now"),
-                free_bytes: 123_456_789,
-            }],
-            failed: Vec::new(),
-            next: Some(text("nothing to do")),
-        }),
+        Reply::ShowNode(node()),
         Reply::ShowRelay(relay()),
         Reply::ShowRelays(vec![show_relays::RelaysRow {
             kind: text("RTP relay"),
@@ -176,6 +164,22 @@ fn shows() -> Vec<Reply> {
             uptime: 86_400,
         }]),
     ]
+}
+
+fn node() -> show_node::Reply {
+    show_node::Reply {
+        nodes: vec![show_node::NodeRow {
+            node: text("crs1"),
+            role: text("leader"),
+            version: text("0.1.0"),
+            commit: 1234,
+            behind: 0,
+            last_seen: text("now"),
+            free_bytes: 123_456_789,
+        }],
+        failed: Vec::new(),
+        next: Some(text("nothing to do")),
+    }
 }
 
 fn attached(uri: &str, time: u64) -> show_attach::AttachRow {
