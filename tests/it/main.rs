@@ -1,4 +1,6 @@
 //! Whole-workspace tests: rules about the sources, and real processes on loopback.
 
+mod hostile;
+mod crash;
 mod source_rules;
 mod transcript;

@@ -1,0 +1,8 @@
+//! A real node on loopback, attacked: it neither grows, spins nor falls silent, honest clients
+//! attach meanwhile, and afterwards everything is as before.
+
+mod floods;
+mod hello;
+mod limits;
+mod node;
+mod silence;
