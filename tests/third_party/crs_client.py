@@ -1,7 +1,7 @@
 """A client of crs.v1 written from docs/protocol.md alone: ssl, websockets and the standard library.
 
 Bodies, offers and answers are opaque to the server, so this client sends plain bytes in them; the
-end-to-end formats (docs/protocol-e2e.md) are the matter of other tests.
+end-to-end formats (docs/protocol-e2e.md) are in crs_e2e.py and crs_call.py.
 """
 
 import asyncio

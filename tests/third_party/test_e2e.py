@@ -5,6 +5,7 @@ import base64
 import random
 import struct
 
+import crs_call
 import crs_e2e as e2e
 from crs_client import Leg, rtp_header, uuid7
 from node import until
@@ -123,8 +124,8 @@ async def test_the_program_calls_python(user, domain, tmp_path):
             await client.request("call.ringing", session=state["session"])
             leg = Leg(await client.request("relay.alloc", session=state["session"]))
             await leg.bind()
-            answer, sending, receiving, media = e2e.answer_call(
-                alice.person, state, base64.b64decode(state["offer"]), e2e.media_description(SSRC, FIRST, PACKETS),
+            answer, sending, receiving, media = crs_call.answer_call(
+                alice.person, state, base64.b64decode(state["offer"]), crs_call.media_description(SSRC, FIRST, PACKETS),
                 (await client.request("time"))["time"])
             await client.request(
                 "call.answer", session=state["session"], answer=base64.b64encode(answer).decode())
@@ -146,7 +147,7 @@ async def test_python_calls_the_program(user, domain, tmp_path):
         async with await bob.start(*arguments) as running:
             await until(bob.attached)
             session, now = uuid7(), (await client.request("time"))["time"]
-            call = e2e.Caller(alice.person, session, bob.uri, e2e.media_description(SSRC, FIRST, PACKETS), now)
+            call = crs_call.Caller(alice.person, session, bob.uri, crs_call.media_description(SSRC, FIRST, PACKETS), now)
             await client.request(
                 "call.invite", session=session, to=bob.uri, offer=base64.b64encode(call.offer).decode())
             leg = Leg(await client.request("relay.alloc", session=session))
