@@ -2,5 +2,6 @@
 
 mod hostile;
 mod crash;
+mod limits;
 mod source_rules;
 mod transcript;

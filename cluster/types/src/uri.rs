@@ -143,6 +143,9 @@ mod tests {
             assert!(matches!(Uri::parse(text), Err(UriError::Form(_))), "{text}");
         }
         assert_eq!(Uri::parse("+1234567890123456"), Err(UriError::Digits(16)));
+        let long = "x".repeat(TEST_ID_MAX + 1);
+        assert_eq!(Uri::test_client(1, &long), Err(UriError::TestClient));
+        assert!(Uri::test_client(1, &long[1..]).is_ok());
         assert_eq!(Uri::parse("urn:x-crs:client:test-x-1"), Err(UriError::TestClient));
         assert_eq!(Uri::parse("urn:x-crs:client:test-1-"), Err(UriError::TestClient));
     }

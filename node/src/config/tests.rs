@@ -231,6 +231,20 @@ fn limits_of_the_parser_are_reached_and_told() {
     let problems = problems_of(&rules);
     assert!(problems[0].contains("at most 1000 lines"), "{problems:?}");
 
+    let third = problems_of(&format!("key {KEY}\nkey {KEY}"));
+    assert!(third[0].contains("at most 2 key lines"), "{third:?}");
+    let minimal = |line: &str| format!("key {KEY}\nip crs1 192.0.2.1\n{line}");
+    assert!(read(&minimal("mailbox-groups 64"), "", "").is_ok());
+    let groups = problems_of("mailbox-groups 65");
+    assert!(groups[0].contains("a number of groups"), "{groups:?}");
+    let socket = |length: usize| {
+        let local = format!("admin-socket /{}", "x".repeat(length - 1));
+        read(&minimal(""), &local, "")
+    };
+    assert!(socket(107).is_ok());
+    let long = socket(108).unwrap_err();
+    assert!(long[0].contains("at most 107 bytes, got 108"), "{long:?}");
+
     let binary = parse(
         &Sources::new(vec![Source {
             kind: SourceKind::Pool,

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crs_relay::{AllocateError, LEG_LIFETIME, LegRate, RelayEvent, RelayType, TwoLegKind};
+use crs_relay::config::{ADDRESSES_MAX, THREADS_MAX};
+use crs_relay::{
+    AllocateError, LEG_LIFETIME, LegRate, RelayConfig, RelayEvent, RelayType, TwoLegKind,
+};
 use crs_types::LegId;
 
 use crate::support::{Client, Running, config, rtp};
@@ -125,4 +128,27 @@ fn configuration_that_cannot_work_is_refused_by_name() {
     none.addresses.clear();
     let error = crs_relay::Relay::bind(none, clock).unwrap_err();
     assert_eq!(error.to_string(), "relay addresses: expected 1 to 4, got 0");
+}
+
+/// Each bound of the configuration, just kept and just passed.
+#[test]
+fn every_bound_of_the_configuration_is_checked() {
+    let address = || "127.0.0.1:0".parse().unwrap();
+    type Change = fn(&mut RelayConfig, usize);
+    let fields: [(&str, Change, usize, usize); 5] = [
+        ("threads", |config, n| config.threads = n, 1, THREADS_MAX),
+        ("max_legs", |config, n| config.max_legs = n, 2, 1 << 20),
+        ("batch", |config, n| config.batch = n, 1, 1024),
+        ("rate.packets_per_second", |c, n| c.rate.packets_per_second = n as u32, 1, 1 << 30),
+        ("rate.bytes_per_second", |c, n| c.rate.bytes_per_second = n as u32, 1500, 1 << 31),
+    ];
+    for (field, change, min, max) in fields {
+        for (value, fine) in [(min - 1, false), (min, true), (max, true), (max + 1, false)] {
+            let mut config = RelayConfig::on(vec![address()]);
+            change(&mut config, value);
+            assert_eq!(config.check().is_ok(), fine, "{field} = {value}");
+        }
+    }
+    let many = RelayConfig::on((0..=ADDRESSES_MAX).map(|_| address()).collect());
+    assert_eq!(many.check().unwrap_err().to_string(), "relay addresses: expected 1 to 4, got 5");
 }

@@ -82,3 +82,29 @@ impl Requests {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crs_proto::wire::life::TimeRequest;
+
+    use super::*;
+
+    #[test]
+    fn requests_under_way_are_limited_in_number_and_time() {
+        let mut requests = Requests::default();
+        let now = Mono::from_micros(1);
+        for _ in 0..IN_FLIGHT_MAX + 2 {
+            requests.push(Op::Time(TimeRequest {}), Pending::Ignored);
+        }
+        let sent = (0..100).filter(|_| requests.next_frame(now).is_some()).count();
+        assert_eq!(sent, IN_FLIGHT_MAX);
+        assert!(requests.take(RequestId(1)).is_some());
+        let later = now.plus(Duration::from_secs(1));
+        assert!(requests.next_frame(later).is_some());
+        assert!(requests.next_frame(later).is_none());
+        assert!(!requests.expired(now.plus(ANSWER_MAX - Duration::from_millis(1))));
+        assert!(requests.expired(now.plus(ANSWER_MAX)));
+    }
+}

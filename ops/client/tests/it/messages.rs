@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crs_client::core::outbox::PLAIN_MAX;
 use crs_client::profile::Profile;
 use crs_client::{Client, Event, Options};
 
@@ -81,6 +82,17 @@ async fn many_faults_in_a_row() {
     faults.push(("lookup", 1, Fault::After));
     faults.push(("attach", 1, Fault::After));
     exchange(&faults).await;
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_is_refused() {
+    let server = Server::start(2, &[]).await;
+    let alice = Client::with_identity(server.identity(0), options()).await.unwrap();
+    let to = server.identity(1).uri;
+    let refused = alice.send(&to, &vec![b'x'; PLAIN_MAX + 1]).await.unwrap_err();
+    assert!(refused.to_string().contains(&PLAIN_MAX.to_string()), "{refused}");
+    alice.send(&to, &vec![b'x'; PLAIN_MAX]).await.unwrap();
+    alice.close().await;
 }
 
 #[tokio::test]
