@@ -8,6 +8,7 @@ use crs_actors::metrics::{
 use crs_actors::session::SessionMetrics;
 use crs_ops::Metrics;
 use crs_storage::Store;
+use crs_storage::store::StoreMetrics;
 use serde::Serialize;
 
 /// Handles of the actors.
@@ -37,6 +38,21 @@ pub fn session(metrics: &Metrics) -> SessionMetrics {
             )
             .increment(1);
         }),
+    }
+}
+
+/// What the store counts as it happens.
+pub fn store_events(metrics: &Metrics) -> StoreMetrics {
+    let sizes = |name, help| metrics.histogram(name, help, &[]);
+    StoreMetrics {
+        sync_seconds: sizes("crs_store_sync_seconds", "Duration of syncs of the log."),
+        sync_writes: sizes("crs_store_sync_writes_count", "Writes that share one sync."),
+        entry_commands: sizes("crs_store_entry_commands_count", "Commands in one Raft entry."),
+        receipts_dropped: metrics.counter(
+            "crs_store_receipts_dropped_total",
+            "Receipts that gave way because too many waited for one user.",
+            &[],
+        ),
     }
 }
 
@@ -179,13 +195,16 @@ mod tests {
     #[test]
     fn every_series_has_help_and_a_type() {
         let metrics = Metrics::default();
-        let _handles = (node(&metrics), session(&metrics));
+        let _handles = (node(&metrics), session(&metrics), store_events(&metrics));
         let text = metrics.render();
         for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
             let name = line.split(['{', ' ']).next().unwrap_or_default();
             let family = ["_bucket", "_sum", "_count"]
                 .iter()
-                .find_map(|suffix| name.strip_suffix(suffix).filter(|f| f.ends_with("_seconds")))
+                .find_map(|suffix| {
+                    name.strip_suffix(suffix)
+                        .filter(|f| f.ends_with("_seconds") || f.ends_with("_count"))
+                })
                 .unwrap_or(name);
             assert!(text.contains(&format!("# HELP {family} ")), "no help for {family}");
             assert!(text.contains(&format!("# TYPE {family} ")), "no type for {family}");

@@ -43,6 +43,7 @@ pub(super) async fn open_store(
         node: NodeId(1),
         mailbox_groups: config.pool.mailbox_groups,
         min_free_bytes: config.disk_min_free,
+        metrics: handles::store_events(&base.metrics),
         fault: super::planted::fault(),
         ..StoreConfig::default()
     };

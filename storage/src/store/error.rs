@@ -93,7 +93,8 @@ impl WriteError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Busy => Some(Duration::from_millis(200)),
-            Self::DiskFull(_) | Self::Disk(_) => Some(Duration::from_secs(10)),
+            // Posting goes on within 10 s of space being freed; the store looks every second.
+            Self::DiskFull(_) | Self::Disk(_) => Some(Duration::from_secs(5)),
             Self::NoQuorum(_) | Self::Unknown => Some(Duration::from_secs(1)),
             Self::Stopped => Some(Duration::from_secs(2)),
             Self::TooLarge { .. } | Self::NoGroup(_) => None,

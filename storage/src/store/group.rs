@@ -67,6 +67,7 @@ pub(super) async fn batch_commands(
     raft: Raft<TypeConfig>,
     wal: Arc<Wal>,
     mut queue: mpsc::Receiver<Job>,
+    sizes: metrics::Histogram,
 ) {
     while let Some(first) = queue.recv().await {
         let mut bytes = weight(&first.command);
@@ -80,6 +81,7 @@ pub(super) async fn batch_commands(
             commands.push(job.command);
             answers.push(job.answer);
         }
+        sizes.record(commands.len() as f64);
         // Checked here as well as before queueing: the log may have filled up meanwhile.
         if wal.has_room(bytes as u64, true) {
             answer_all(answers, write(id, &raft, commands).await);

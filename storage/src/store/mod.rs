@@ -13,7 +13,9 @@ use tokio::task::JoinSet;
 
 mod blob;
 mod error;
+mod expiry;
 mod group;
+mod metrics;
 mod open;
 mod read;
 mod status;
@@ -22,9 +24,11 @@ mod tasks;
 pub use blob::BLOB_MAX;
 pub use error::{OpenError, ReadError, WriteError};
 pub use group::{BATCH_BYTES, BATCH_MAX, COMMAND_MAX, QUEUE_MAX};
+pub use metrics::StoreMetrics;
 pub use read::{ClientInfo, MailItem, PAGE_ITEMS_MAX, Page, UserCounters, UserView, Waiting};
 pub use status::{GroupStatus, StoreStatus};
 
+use self::expiry::ExpiryClock;
 use self::group::Group;
 use crate::command::control::ControlState;
 use crate::command::mailbox::{Ack, Arrival, Effects, Post, PostReply};
@@ -57,6 +61,8 @@ pub struct StoreConfig {
     pub cache_bytes: u64,
     /// Where the tables are.
     pub tables: Tables,
+    /// What is counted as it happens.
+    pub metrics: StoreMetrics,
     /// A deliberate bug of the log, so that a crash test can show that it would notice.
     pub fault: Option<PlantedFault>,
 }
@@ -81,6 +87,7 @@ impl Default for StoreConfig {
             snapshot_bytes: 64 << 20,
             cache_bytes: 32 << 20,
             tables: Tables::Sled,
+            metrics: StoreMetrics::default(),
             fault: None,
         }
     }
@@ -116,6 +123,7 @@ struct Inner {
     /// Woken when a group's outbox got rows.
     outbox: BTreeMap<GroupId, Arc<Notify>>,
     reads: Mutex<BTreeMap<UserKey, Timestamp>>,
+    expiry: Mutex<ExpiryClock>,
     free_bytes: AtomicU64,
     rebuilds: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
@@ -148,7 +156,10 @@ impl Store {
             let (config, disk, clock) = (config.clone(), Arc::clone(&disk), Arc::clone(&clock));
             let wakes = outbox.clone();
             let opening = tokio::task::spawn_blocking(move || {
-                let hook = |group| effect_hook(Arc::clone(&on_arrival), wakes.get(&group).cloned());
+                let hook = |group| {
+                    let dropped = config.metrics.receipts_dropped.clone();
+                    effect_hook(Arc::clone(&on_arrival), wakes.get(&group).cloned(), dropped)
+                };
                 open::open_parts(&config, &disk, &clock, hook)
             });
             opening
@@ -169,6 +180,7 @@ impl Store {
             groups,
             outbox,
             reads: Mutex::default(),
+            expiry: Mutex::new(parts.expiry),
             free_bytes: AtomicU64::new(u64::MAX),
             rebuilds: parts.rebuilds,
             stop: parts.stop,
@@ -388,6 +400,11 @@ impl Store {
         status::of(&self.inner)
     }
 
+    /// Removes what has fallen due; upkeep does the same every half minute.
+    pub async fn expire(&self) {
+        self.inner.expire().await;
+    }
+
     /// Makes a snapshot of a group now and drops the log behind it.
     pub async fn snapshot(&self, group: GroupId) {
         self.inner.snapshot(group).await;
@@ -488,8 +505,13 @@ impl Inner {
     }
 }
 
-fn effect_hook(on_arrival: ArrivalHook, outbox: Option<Arc<Notify>>) -> EffectHook {
+fn effect_hook(
+    on_arrival: ArrivalHook,
+    outbox: Option<Arc<Notify>>,
+    receipts_dropped: ::metrics::Counter,
+) -> EffectHook {
     Box::new(move |effects: &Effects| {
+        receipts_dropped.increment(effects.receipts_dropped);
         effects.arrivals.iter().for_each(|arrival| on_arrival(arrival));
         if let Some(outbox) = outbox.as_ref().filter(|_| effects.outbox) {
             outbox.notify_one();

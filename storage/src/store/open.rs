@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::group::{Group, QUEUE_MAX, batch_commands};
+use super::expiry::{self, ExpiryClock};
 use super::{OpenError, StoreConfig, Tables};
 use crate::body::Bodies;
 use crate::kv::SledEngine;
@@ -46,6 +47,7 @@ pub(super) struct Parts {
     pub(super) states: Vec<Arc<GroupState>>,
     pub(super) rebuilds: Arc<AtomicU64>,
     pub(super) stop: Arc<AtomicBool>,
+    pub(super) expiry: ExpiryClock,
 }
 
 /// Tells everything that keeps trying to stop, unless the store was opened.
@@ -76,10 +78,13 @@ pub(super) fn open_parts(
     clock: &Arc<dyn Clock>,
     mut hooks: impl FnMut(GroupId) -> EffectHook,
 ) -> Result<Parts, OpenError> {
-    check_meta(config, &**disk)?;
+    let fresh = check_meta(config, &**disk)?;
+    let expiry = expiry::open(&**disk, clock, fresh);
     let wal_config = WalConfig {
         segment_bytes: config.segment_bytes,
         reserve_bytes: config.reserve_bytes,
+        sync_seconds: config.metrics.sync_seconds.clone(),
+        sync_writes: config.metrics.sync_writes.clone(),
         fault: config.fault,
         ..WalConfig::default()
     };
@@ -115,7 +120,7 @@ pub(super) fn open_parts(
         )?;
         states.push(Arc::new(state));
     }
-    Ok(Parts { wal: Arc::new(wal), engine, states, rebuilds, stop })
+    Ok(Parts { wal: Arc::new(wal), engine, states, rebuilds, stop, expiry })
 }
 
 /// Starts Raft and the batcher of every group, and waits until each has applied its whole log.
@@ -141,7 +146,8 @@ pub(super) async fn start_groups<N: RaftNetworkFactory<TypeConfig> + Clone>(
         .await
         .map_err(|e| failed(e.to_string()))?;
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
-        tasks.spawn(batch_commands(id, raft.clone(), Arc::clone(&parts.wal), jobs));
+        let sizes = config.metrics.entry_commands.clone();
+        tasks.spawn(batch_commands(id, raft.clone(), Arc::clone(&parts.wal), jobs, sizes));
         let refused = AtomicU64::new(0);
         groups.push(Group { id, raft, state: Arc::clone(state), wal, queue, refused });
     }
@@ -200,7 +206,8 @@ fn open_engine(config: &StoreConfig, disk: &dyn Disk) -> Result<Arc<dyn Engine>,
     }
 }
 
-fn check_meta(config: &StoreConfig, disk: &dyn Disk) -> Result<(), OpenError> {
+/// True when the store was made just now.
+fn check_meta(config: &StoreConfig, disk: &dyn Disk) -> Result<bool, OpenError> {
     let path = Path::new(META);
     match disk.read(path) {
         Ok(bytes) => {
@@ -214,9 +221,11 @@ fn check_meta(config: &StoreConfig, disk: &dyn Disk) -> Result<(), OpenError> {
             if meta.node != config.node.0 {
                 return Err(OpenError::Node { stored: meta.node, configured: config.node.0 });
             }
-            Ok(())
+            Ok(false)
         }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => make_meta(config, disk),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            make_meta(config, disk).map(|()| true)
+        }
         Err(e) => Err(io(META, e)),
     }
 }

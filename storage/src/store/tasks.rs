@@ -2,11 +2,11 @@
 //! its close.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crs_types::{GroupId, Slot};
+use crs_types::{GroupId, Slot, Timestamp};
 use tokio::sync::watch;
 
 use super::{Inner, WriteError};
@@ -26,6 +26,8 @@ const PUMP_PAUSE: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_secs(1);
 /// Ticks between two looks for what has expired.
 const EXPIRE_TICKS: u64 = 30;
+/// Ticks between two notes of the time that is believed.
+const CLOCK_TICKS: u64 = 60;
 /// Tables move back from memory to disk when this much is free.
 const TABLES_ROOM: u64 = 8 << 20;
 /// Rows removed by one command.
@@ -126,6 +128,10 @@ pub(super) async fn keep_up(inner: Arc<Inner>) {
             inner.expire().await;
         }
         inner.purge_accounts().await;
+        let believed = inner.believed_time();
+        if count.is_multiple_of(CLOCK_TICKS) {
+            inner.note_time(believed).await;
+        }
         count += 1;
     }
 }
@@ -244,8 +250,23 @@ impl Inner {
         }
     }
 
-    async fn expire(&self) {
-        let now = self.clock.now();
+    /// The time by which messages expire; looked at every second, so that jumps are seen.
+    fn believed_time(&self) -> Timestamp {
+        let (wall, mono) = (self.clock.now(), self.clock.mono());
+        self.expiry.lock().unwrap_or_else(PoisonError::into_inner).look(wall, mono)
+    }
+
+    /// Notes it for the next start.
+    pub(super) async fn note_time(&self, believed: Timestamp) {
+        let disk = Arc::clone(&self.disk);
+        let noting = tokio::task::spawn_blocking(move || super::expiry::note(&*disk, believed));
+        if let Ok(Err(failure)) = noting.await {
+            tracing::debug!(%failure, "the time is not noted");
+        }
+    }
+
+    pub(super) async fn expire(&self) {
+        let now = self.believed_time();
         for group in self.groups.iter().filter(|group| group.id != GroupId::CONTROL) {
             while self.due(group, now).await {
                 let expire = MailboxCommand::Expire(Expire { now, limit: REMOVE_ROWS });
@@ -257,7 +278,7 @@ impl Inner {
     }
 
     /// True when something has expired, so that idle groups write nothing.
-    async fn due(&self, group: &super::group::Group, now: crs_types::Timestamp) -> bool {
+    async fn due(&self, group: &super::group::Group, now: Timestamp) -> bool {
         let state = Arc::clone(&group.state);
         let found = tokio::task::spawn_blocking(move || match &state.machine {
             Machine::Control(_) => Ok(false),

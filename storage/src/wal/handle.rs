@@ -26,13 +26,24 @@ pub struct WalConfig {
     pub reserve_bytes: u64,
     /// Bytes of newest entries kept in memory per group.
     pub cache_bytes: usize,
+    /// Duration of each sync.
+    pub sync_seconds: metrics::Histogram,
+    /// Writes that share one sync.
+    pub sync_writes: metrics::Histogram,
     /// A deliberate bug, so that a test can show that it would notice. Never set otherwise.
     pub fault: Option<PlantedFault>,
 }
 
 impl Default for WalConfig {
     fn default() -> Self {
-        Self { segment_bytes: 16 << 20, reserve_bytes: 32 << 20, cache_bytes: 8 << 20, fault: None }
+        Self {
+            segment_bytes: 16 << 20,
+            reserve_bytes: 32 << 20,
+            cache_bytes: 8 << 20,
+            sync_seconds: metrics::Histogram::noop(),
+            sync_writes: metrics::Histogram::noop(),
+            fault: None,
+        }
     }
 }
 

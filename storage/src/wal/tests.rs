@@ -9,11 +9,12 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::testing::{FakeDisk, Plan};
 
-const CONFIG: WalConfig =
-    WalConfig { segment_bytes: 8_192, reserve_bytes: 16_384, cache_bytes: 0, fault: None };
+fn config() -> WalConfig {
+    WalConfig { segment_bytes: 8_192, reserve_bytes: 16_384, cache_bytes: 0, ..WalConfig::default() }
+}
 
 fn open(disk: &FakeDisk) -> Result<Wal, WalError> {
-    Wal::open(Arc::new(disk.clone()), Arc::new(SystemClock::new()), &CONFIG)
+    Wal::open(Arc::new(disk.clone()), Arc::new(SystemClock::new()), &config())
 }
 
 fn mark(index: u64) -> LogMark {

@@ -175,6 +175,7 @@ impl Writer {
         }
         let wanted = close || waiting.iter().any(Option::is_some);
         if failure.is_none() && wanted {
+            self.config.sync_writes.record(waiting.len() as f64);
             failure = self.finish(waiting).err();
         }
         if failure.is_none() && purged {
@@ -333,6 +334,7 @@ impl Writer {
         self.unsynced = false;
         self.durable = self.seq;
         let took = self.clock.mono().since(started);
+        self.config.sync_seconds.record(took.as_secs_f64());
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.shared.last_sync_micros.store(micros, Ordering::Relaxed);
         self.shared.last_sync_millis.store(self.clock.now().as_millis(), Ordering::Relaxed);

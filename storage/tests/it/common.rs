@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crs_cluster::Unreachable;
 use crs_storage::command::mailbox::{Ack, Post, PostReply, Quota};
@@ -13,16 +14,33 @@ use crs_types::{AccountId, Clock, MessageId, Mono, Timestamp, Uri};
 
 pub(crate) const START: u64 = 1_790_000_000_000;
 
+/// Both clocks stand still until they are moved.
 #[derive(Clone, Default)]
-pub(crate) struct TestClock(Arc<AtomicU64>);
+pub(crate) struct TestClock {
+    passed: Arc<AtomicU64>,
+    jumped: Arc<AtomicU64>,
+}
+
+impl TestClock {
+    /// Time passes.
+    pub(crate) fn pass(&self, time: Duration) {
+        self.passed.fetch_add(time.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// The wall clock alone jumps ahead.
+    pub(crate) fn jump(&self, time: Duration) {
+        self.jumped.fetch_add(time.as_millis() as u64, Ordering::Relaxed);
+    }
+}
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(START + self.0.load(Ordering::Relaxed))
+        let passed = self.passed.load(Ordering::Relaxed) + self.jumped.load(Ordering::Relaxed);
+        Timestamp::from_millis(START + passed)
     }
 
     fn mono(&self) -> Mono {
-        Mono::from_micros(self.0.load(Ordering::Relaxed) * 1000)
+        Mono::from_micros(self.passed.load(Ordering::Relaxed) * 1000)
     }
 }
 
@@ -43,7 +61,15 @@ pub(crate) async fn open(disk: &FakeDisk, config: StoreConfig) -> Result<Store, 
 }
 
 pub(crate) async fn open_on(disk: Arc<dyn Disk>, config: StoreConfig) -> Result<Store, OpenError> {
-    let clock = Arc::new(TestClock::default());
+    open_at(disk, config, &TestClock::default()).await
+}
+
+pub(crate) async fn open_at(
+    disk: Arc<dyn Disk>,
+    config: StoreConfig,
+    clock: &TestClock,
+) -> Result<Store, OpenError> {
+    let clock = Arc::new(clock.clone());
     Store::open(config, disk, clock, Unreachable, Arc::new(|_| {})).await
 }
 
@@ -99,7 +125,7 @@ pub(crate) async fn inbox(store: &Store, of: u32) -> Vec<(u64, MessageId, Option
                 // Tables that failed heal within a second or two.
                 Err(failure) => assert!(tries < 200, "{failure}"),
             }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         };
         for item in page.items {
             let line = match item {
@@ -127,7 +153,7 @@ pub(crate) async fn inbox_of_len(
             return found;
         }
         tokio::task::yield_now().await;
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
     inbox(store, of).await
 }

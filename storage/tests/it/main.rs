@@ -3,7 +3,7 @@
 
 mod common;
 mod crash;
-mod figures;
 mod full;
+mod life;
 mod limits;
 mod restart;

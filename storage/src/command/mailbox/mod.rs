@@ -100,6 +100,8 @@ pub struct Effects {
     pub released: Vec<BlobHash>,
     /// True when outbox rows were added.
     pub outbox: bool,
+    /// Receipts that gave way to newer ones.
+    pub receipts_dropped: u64,
 }
 
 /// Something new in a mailbox.

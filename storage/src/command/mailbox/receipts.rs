@@ -92,6 +92,7 @@ fn drop_oldest(txn: &mut Txn<'_>, user: &UserKey) -> Result<(), TableError> {
     for (key, value) in txn.scan(&prefix, &end, most)? {
         let item = txn.decode::<ItemRow>(&key, &value)?;
         if matches!(item.kind, ItemKind::Receipt { .. }) {
+            txn.effects.receipts_dropped += 1;
             return txn.remove_item(user, &key, &item);
         }
     }
