@@ -9,6 +9,7 @@ use crs_types::{Clock, ConnectionId, NodeId, NodeName, Rng};
 use tokio::sync::watch;
 
 use crate::accounts::{AccountRegistry, BlobReader};
+use crate::connection::Crowd;
 use crate::directory::Directory;
 use crate::metrics::NodeMetrics;
 use crate::services::{Mail, Sessions, Updates};
@@ -35,6 +36,8 @@ pub struct NodeContext {
     pub trace: Arc<dyn TraceSink>,
     /// Metric handles.
     pub metrics: NodeMetrics,
+    /// Connections by user.
+    pub(crate) crowd: Arc<Crowd>,
     rng: Mutex<Box<dyn Rng>>,
     settings: ArcSwap<Settings>,
     connections: AtomicU64,
@@ -103,6 +106,7 @@ impl NodeContext {
             directory: parts.directory,
             trace: parts.trace,
             metrics: parts.metrics,
+            crowd: Arc::default(),
             rng: Mutex::new(parts.rng),
             settings: ArcSwap::from_pointee(parts.settings),
             connections: AtomicU64::new(0),

@@ -6,6 +6,7 @@
 
 mod actor;
 mod attachment;
+mod crowd;
 mod event;
 mod handle;
 mod inner;
@@ -17,6 +18,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub use crowd::{Crowd, USER_CONNECTIONS_MAX};
 pub use event::ServerEvent;
 pub use handle::{ConnectionHandle, ConnectionMsg, Internal};
 pub use op::attach::FEATURES;

@@ -24,6 +24,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::actor::admitted;
 use super::attachment::Attachment;
+use super::crowd::Member;
 use super::handle::{ConnectionHandle, ConnectionMsg};
 use super::inner::{Answer, Answered, Inner};
 use super::io::{CLOSE_TIMEOUT, INBOX_FRAMES, Io};
@@ -71,6 +72,7 @@ pub(super) struct State {
     external: Arc<Gate>,
     io: AbortHandle,
     tasks: Option<Box<JoinSet<()>>>,
+    _member: Member,
     _lifecycle: Lifecycle,
 }
 
@@ -97,6 +99,8 @@ impl State {
         metrics.open.increment(1.0);
         let internal = Gate::new(INTERNAL_QUEUE, metrics.mailbox.clone());
         let external = Gate::new(EXTERNAL_QUEUE, metrics.mailbox.clone());
+        let told = ConnectionHandle::new(id, Handle::new(myself.clone(), Arc::clone(&external)));
+        let member = join(&context, &identity, told);
         let actor = Handle::new(myself, internal);
         let outbox = Arc::new(Outbox::default());
         let io = Io::new(socket, Arc::clone(&outbox), actor.clone(), Arc::clone(&context.clock));
@@ -110,6 +114,7 @@ impl State {
             closing: false,
             over: false,
             tasks: None,
+            _member: member,
             _lifecycle: lifecycle,
             context,
             identity,
@@ -272,6 +277,14 @@ impl Drop for State {
         self.io.abort();
         self.context.metrics.connection.open.decrement(1.0);
     }
+}
+
+/// Counts the connection among its user's.
+fn join(context: &NodeContext, identity: &UserIdentity, told: ConnectionHandle) -> Member {
+    let UserIdentity { account, uri, .. } = identity;
+    let present = context.directory.find(account, uri);
+    let registered = |id| present.iter().any(|registration| registration.connection == id);
+    context.crowd.enter((account.clone(), uri.clone()), told, registered)
 }
 
 fn now(context: &NodeContext) -> Now {

@@ -24,6 +24,8 @@ use crate::supervisor::{ChildSpec, Restart, SupervisorHandle, task_child};
 pub const FD_RESERVE: usize = 512;
 /// Handshakes under way at once; beyond it accepting pauses.
 pub const HANDSHAKES_MAX: usize = 8_192;
+/// Bytes of the kernel's send buffer of one client (Linux doubles it for its own books).
+const SEND_BUFFER: usize = 128 * 1024;
 /// How long accepting pauses when the system has no file descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How often a listener that pauses at a limit looks whether it still has to.
@@ -147,6 +149,8 @@ async fn serve(tcp: TcpStream, addr: ClientAddr, shared: Arc<ListenerShared>, pl
     let gauge = context.metrics.listener.handshaking.clone();
     gauge.increment(1.0);
     let _ = tcp.set_nodelay(true);
+    // Left to itself the kernel takes megabytes for a client that does not read.
+    let _ = socket2::SockRef::from(&tcp).set_send_buffer_size(SEND_BUFFER);
     let lifecycle = Lifecycle::connected(Arc::clone(context), addr, place);
     let local = handshake::is_local(addr, &shared.pool);
     let terms = Terms { tls: &shared.tls, echo: shared.echo, local };

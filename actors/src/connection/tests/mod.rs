@@ -2,5 +2,6 @@
 
 mod attach;
 mod bounds;
+mod crowd;
 mod limits;
 mod ops;
