@@ -132,11 +132,7 @@ impl Mail for Fake {
 
     fn fetch(&self, _: Party, page: Page) -> Answering<Fetched> {
         let mailbox = self.0.state.lock().unwrap().mailbox.clone();
-        let number = |item: &Item| match item {
-            Item::Content(content) => content.n,
-            Item::Receipt(receipt) => receipt.n,
-        };
-        let mut rest = mailbox.into_iter().filter(|item| number(item) > page.after);
+        let mut rest = mailbox.into_iter().filter(|item| item.n() > page.after);
         let items: Vec<_> = rest.next().into_iter().collect();
         fine(Fetched { items, more: rest.next().is_some() })
     }

@@ -31,7 +31,8 @@ const STATES_MAX: usize = 32;
 const ANSWER_WITHIN: Duration = Duration::from_secs(150);
 /// Pause before a call request is repeated after a lost connection (it is idempotent).
 const REPEAT_AFTER: Duration = Duration::from_millis(300);
-const REPEATS: usize = 40;
+/// As often as fits the time in which the server keeps a call for a lost party (30 s).
+const REPEATS: usize = 100;
 
 /// What this side plays and how it announces that.
 struct Local {

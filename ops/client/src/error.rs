@@ -41,6 +41,14 @@ pub enum ClientError {
         /// What went wrong.
         why: String,
     },
+    /// The server refuses the certificate or the registration; trying again soon is of no use.
+    #[error("{server} does not let this client in: {why}")]
+    NotAdmitted {
+        /// Which server.
+        server: String,
+        /// Its reason.
+        why: String,
+    },
     /// The profile directory is unusable.
     #[error("profile {path}: {why}")]
     Profile {
@@ -82,6 +90,7 @@ impl ClientError {
             | Self::Closed
             | Self::Busy { .. }
             | Self::Connect { .. }
+            | Self::NotAdmitted { .. }
             | Self::Profile { .. }
             | Self::Journal(_)
             | Self::Crypto { .. }

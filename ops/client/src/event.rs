@@ -1,5 +1,6 @@
 //! What a client tells its application.
 
+use crs_proto::wire::call::HangupReason;
 use crs_proto::wire::life::{DeniedReason, UnregisteredReason};
 use crs_types::{AccountId, MessageId, Period, SessionId, Timestamp, Uri};
 use serde::Serialize;
@@ -71,6 +72,8 @@ pub enum Event {
     CallEnded {
         /// The session.
         session: SessionId,
+        /// Why, such as that another device of the same user answered.
+        reason: Option<HangupReason>,
     },
     /// Keys of a month were fetched, verified, stored and confirmed.
     Updated {

@@ -46,7 +46,7 @@ impl Default for Options {
             servers: None,
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(15),
-            backoff_cap: Duration::from_secs(30),
+            backoff_cap: Duration::from_secs(60),
             auto_update: true,
             known: Vec::new(),
         }

@@ -2,7 +2,7 @@
 
 use crs_types::{AccountId, MessageId, Timestamp, Uri};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Bytes64;
 
@@ -58,13 +58,51 @@ pub struct Fetched {
 }
 
 /// Something in a mailbox.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Item {
     /// A message for this user.
     Content(Content),
     /// The receiver of an earlier message of this user has acknowledged it.
     Receipt(Receipt),
+    /// A kind that this version does not know: clients ignore and acknowledge it.
+    #[serde(untagged)]
+    Other(Other),
+}
+
+impl Item {
+    /// Arrival number in the mailbox.
+    pub fn n(&self) -> u64 {
+        match self {
+            Self::Content(content) => content.n,
+            Self::Receipt(receipt) => receipt.n,
+            Self::Other(other) => other.n,
+        }
+    }
+}
+
+// By hand: a derived fallback would take a malformed item of a known kind for an unknown one,
+// which the client would then acknowledge unread.
+impl<'de> Deserialize<'de> for Item {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        let kind = value.get("kind").and_then(serde_json::Value::as_str);
+        match kind {
+            Some("content") => Content::deserialize(value).map(Self::Content),
+            Some("receipt") => Receipt::deserialize(value).map(Self::Receipt),
+            Some(_) | None => Other::deserialize(value).map(Self::Other),
+        }
+        .map_err(serde::de::Error::custom)
+    }
+}
+
+/// What every item has, whatever its kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Other {
+    /// The kind.
+    pub kind: String,
+    /// Arrival number in this mailbox.
+    pub n: u64,
 }
 
 /// A message as the receiver gets it.
@@ -143,4 +181,36 @@ pub struct AckedEvent {
     pub by: Uri,
     /// Arrival number of the receipt in this mailbox.
     pub n: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Item, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+
+    #[test]
+    fn an_item_of_an_unknown_kind_keeps_its_number() {
+        let item = parse(r#"{"kind":"poll","n":7,"question":"why"}"#).unwrap();
+        assert_eq!(item, Item::Other(Other { kind: "poll".to_owned(), n: 7 }));
+        assert_eq!(serde_json::to_string(&item).unwrap(), r#"{"kind":"poll","n":7}"#);
+        assert!(parse(r#"{"n":7}"#).is_err(), "every item says its kind");
+    }
+
+    #[test]
+    fn a_malformed_item_of_a_known_kind_is_an_error() {
+        let missing = parse(r#"{"kind":"content","n":7}"#).unwrap_err();
+        assert!(missing.to_string().contains("mid"), "{missing}");
+    }
+
+    #[test]
+    fn known_kinds_survive_the_way_there_and_back() {
+        let text = r#"{"kind":"receipt","n":8,"mid":"01932c2e-8f00-7abc-8def-0123456789ab","by":"tel:+46707654321","account":"police","time":1793539202000}"#;
+        let item = parse(text).unwrap();
+        assert!(matches!(&item, Item::Receipt(receipt) if receipt.n == 8 && item.n() == 8));
+        let again = serde_json::to_string(&item).unwrap();
+        assert_eq!(parse(&again).unwrap(), item);
+    }
 }

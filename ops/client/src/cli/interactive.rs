@@ -74,7 +74,7 @@ async fn note(
             *ringing = Some(call.session);
             Ok(())
         }
-        Event::CallEnded { session } => {
+        Event::CallEnded { session, .. } => {
             *ringing = ringing.filter(|other| other != session);
             Ok(())
         }

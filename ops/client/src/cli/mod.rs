@@ -189,6 +189,7 @@ fn exit_code(error: &ClientError) -> u8 {
         }
         ClientError::Server(_)
         | ClientError::Refused { .. }
+        | ClientError::NotAdmitted { .. }
         | ClientError::Closed
         | ClientError::Busy { .. }
         | ClientError::Profile { .. }

@@ -40,7 +40,10 @@ impl Output {
             Event::Posted { mid, copies } => format!("posted {mid} ({copies} copies)"),
             Event::PostFailed { mid, code, text } => format!("not sent {mid}: {code}: {text}"),
             Event::Incoming(call) => format!("call from {} ({})", call.from, call.account),
-            Event::CallEnded { session } => format!("call ended {session}"),
+            Event::CallEnded { session, reason: Some(reason) } => {
+                format!("call ended {session}: {}", word(reason))
+            }
+            Event::CallEnded { session, reason: None } => format!("call ended {session}"),
             Event::Updated { period } => format!("new keys for {period}"),
         };
         self.say(&text, &serde_json::to_value(event).unwrap_or_default());

@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Request { op: Box<Op>, reply: Reply<Fields> },
     /// Fetch and confirm key updates.
     Update { reply: Reply<Vec<Period>> },
+    /// A state that came as a reply: the call learns of it like of an event.
+    State(Box<CallState>),
     /// Send this session's states to a call; resume it after a reconnect.
     Watch { session: SessionId, states: mpsc::Sender<CallState> },
     /// The call has ended.

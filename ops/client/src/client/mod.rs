@@ -66,12 +66,14 @@ impl Client {
         Ok(Self { commands, events: Mutex::new(events), status, task, options })
     }
 
-    /// Waits until the client is registered; fails with the reason of the last attempt.
+    /// Waits until the client is registered; fails with the reason of the last attempt, at once
+    /// when the server does not let this client in.
     pub async fn wait_attached(&self, within: Duration) -> Result<(), ClientError> {
         let mut status = self.status.clone();
-        let wait = status.wait_for(|s| s.attached);
+        let wait = status.wait_for(|s| s.attached || s.refused);
         match tokio::time::timeout(within, wait).await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(status)) if status.attached => Ok(()),
+            Ok(Ok(status)) => Err(not_admitted(&status)),
             Ok(Err(_)) => Err(ClientError::Closed),
             Err(_) => Err(ClientError::Connect {
                 server: self.status.borrow().server.clone(),
@@ -94,8 +96,9 @@ impl Client {
         Ok(mid)
     }
 
-    /// As [`Self::send`], then waits until the server has confirmed it. After a time-out the
-    /// message is still in the outbox and will be sent.
+    /// As [`Self::send`], then waits until the server has confirmed it. After a time-out, and
+    /// when the server does not let this client in, the message is still in the outbox and will
+    /// be sent.
     pub async fn send_confirmed(
         &self,
         to: &Uri,
@@ -103,10 +106,17 @@ impl Client {
         within: Duration,
     ) -> Result<Confirmed, ClientError> {
         let (_, confirmed) = self.accept(to, body).await?;
-        match tokio::time::timeout(within, confirmed).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(ClientError::Closed),
-            Err(_) => Err(ClientError::Timeout(within)),
+        let mut status = self.status.clone();
+        tokio::select! {
+            result = tokio::time::timeout(within, confirmed) => match result {
+                Ok(Ok(result)) => result,
+                Ok(Err(_)) => Err(ClientError::Closed),
+                Err(_) => Err(ClientError::Timeout(within)),
+            },
+            refused = status.wait_for(|s| s.refused) => match refused {
+                Ok(status) => Err(not_admitted(&status)),
+                Err(_) => Err(ClientError::Closed),
+            },
         }
     }
 
@@ -166,7 +176,9 @@ impl Client {
         reason: HangupReason,
     ) -> Result<(), ClientError> {
         let body = Hangup { session, reason, detail: None };
-        self.request::<CallState>(Op::Hangup(body)).await.map(|_| ())
+        let state = self.request::<CallState>(Op::Hangup(body)).await?;
+        // The server tells everybody but the one who asked.
+        self.submit(Command::State(Box::new(state))).await
     }
 
     /// Any request of the protocol, on the present connection.
@@ -214,6 +226,11 @@ impl Client {
     pub(crate) fn options(&self) -> &Options {
         &self.options
     }
+}
+
+fn not_admitted(status: &Status) -> ClientError {
+    let why = status.trouble.clone().unwrap_or_default();
+    ClientError::NotAdmitted { server: status.server.clone(), why }
 }
 
 impl Drop for Client {

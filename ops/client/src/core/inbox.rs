@@ -64,8 +64,9 @@ pub enum Input {
     Disconnected,
     /// Event `msg.new`.
     News,
-    /// Reply to a fetch, opened by the shell: arrival numbers and items.
-    Fetched(Vec<(u64, Entry)>, bool),
+    /// Reply to a fetch, opened by the shell: arrival numbers and items, and whether there are
+    /// more. An item without an entry is of a kind that is only acknowledged.
+    Fetched(Vec<(u64, Option<Entry>)>, bool),
     /// The last `Store` is synced.
     Stored,
     /// The last `Store` failed; it was not written.
@@ -211,13 +212,13 @@ impl Inbox {
         vec![Effect::Fetch(self.after)]
     }
 
-    fn fetched(&mut self, items: Vec<(u64, Entry)>, more: bool) -> Vec<Effect> {
+    fn fetched(&mut self, items: Vec<(u64, Option<Entry>)>, more: bool) -> Vec<Effect> {
         if self.phase != Phase::Fetching {
             return Vec::new();
         }
         let acks: Vec<u64> = items.iter().map(|(n, _)| *n).collect();
         let mut entries: Vec<(u64, Entry)> = Vec::new();
-        for (_, entry) in items {
+        for entry in items.into_iter().filter_map(|(_, entry)| entry) {
             let repeated = entries.iter().any(|(_, e)| e.key == entry.key);
             if !self.seen.contains(&entry.key) && !repeated {
                 entries.push((self.next_seq, entry));

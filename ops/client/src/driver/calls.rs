@@ -61,7 +61,7 @@ impl Driver {
             | SessionState::ResponderNotFound
             | SessionState::ResponderNotConnected => {
                 if self.calls.ringing.remove(&session).is_some() {
-                    self.tell(Event::CallEnded { session });
+                    self.tell(Event::CallEnded { session, reason: state.reason });
                 }
             }
         }

@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use super::Driver;
 use super::requests::Pending;
 use crate::client::command::Reply;
+use crate::core::backoff::Failure;
 use crate::core::{inbox, outbox};
 use crate::error::ClientError;
 use crate::event::Event;
@@ -25,8 +26,6 @@ const PING_AFTER: Duration = Duration::from_secs(30);
 const PONG_WITHIN: Duration = Duration::from_secs(10);
 /// Time to write what waits.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
-/// Pause after a denial that will not change soon.
-const DENIED_PAUSE: Duration = Duration::from_secs(60);
 
 /// A connection in use.
 pub(super) struct Online {
@@ -101,6 +100,7 @@ impl Driver {
     pub(super) fn connected(&mut self, result: Result<Link, ClientError>) {
         match result {
             Ok(link) => self.welcome(link),
+            Err(ClientError::NotAdmitted { why, .. }) => self.refused(&why),
             Err(error) => self.retry_later(&error.to_string(), None),
         }
     }
@@ -158,9 +158,10 @@ impl Driver {
         let Some(online) = &mut self.online else { return };
         online.attached = true;
         let node = online.node.clone();
-        self.backoff.succeeded();
+        self.backoff.succeeded(self.options.clock.mono());
         self.status.send_modify(|s| {
             s.attached = true;
+            s.refused = false;
             s.trouble = None;
         });
         self.tell(Event::Attached { node, waiting: attached.waiting });
@@ -200,7 +201,7 @@ impl Driver {
             | DeniedReason::NotAuthorised => {
                 let word = serde_json::to_value(reason).unwrap_or_default();
                 let why = format!("denied ({}): {}", word.as_str().unwrap_or(""), error.text);
-                self.lost_with(&why, Some(DENIED_PAUSE));
+                self.refused(&why);
             }
         }
     }
@@ -347,13 +348,25 @@ impl Driver {
         self.retry_later(why, pause);
     }
 
-    fn retry_later(&mut self, why: &str, pause: Option<Duration>) {
-        let drawn = self.backoff.failed(&mut self.rng);
-        let pause = pause.unwrap_or(drawn);
+    /// The server does not let this client in, and will not soon.
+    fn refused(&mut self, why: &str) {
         let now = self.options.clock.mono();
+        let pause = self.backoff.failed(Failure::Refused, now, &mut self.rng);
+        if self.online.is_some() {
+            self.lost_with(why, Some(pause));
+        } else {
+            self.retry_later(why, Some(pause));
+        }
+        self.status.send_modify(|s| s.refused = true);
+    }
+
+    fn retry_later(&mut self, why: &str, pause: Option<Duration>) {
+        let now = self.options.clock.mono();
+        let pause = pause.unwrap_or_else(|| self.backoff.failed(Failure::Lost, now, &mut self.rng));
         self.connect_at = Some(now.plus(pause));
         self.status.send_modify(|s| {
             s.attached = false;
+            s.refused = false;
             s.trouble = Some(why.to_owned());
         });
         let retry_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);

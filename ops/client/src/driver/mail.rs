@@ -142,8 +142,10 @@ impl Driver {
     }
 
     /// `None` when the key may still come with a key update that is under way.
-    fn open_item(&mut self, item: Item) -> Option<(u64, inbox::Entry)> {
-        match item {
+    fn open_item(&mut self, item: Item) -> Option<(u64, Option<inbox::Entry>)> {
+        let n = item.n();
+        let entry = match item {
+            Item::Other(_) => None,
             Item::Receipt(receipt) => {
                 let key = inbox::Key {
                     receipt: true,
@@ -151,8 +153,7 @@ impl Driver {
                     from: receipt.by,
                     mid: receipt.mid,
                 };
-                let entry = inbox::Entry { key, time: receipt.time, content: Ok(Vec::new()) };
-                Some((receipt.n, entry))
+                Some(inbox::Entry { key, time: receipt.time, content: Ok(Vec::new()) })
             }
             Item::Content(content) => {
                 let now = self.options.clock.now();
@@ -167,9 +168,10 @@ impl Driver {
                     from: content.from,
                     mid: content.mid,
                 };
-                Some((content.n, inbox::Entry { key, time: content.time, content: opened }))
+                Some(inbox::Entry { key, time: content.time, content: opened })
             }
-        }
+        };
+        Some((n, entry))
     }
 
     pub(super) fn acked(&mut self, result: Result<Fields, ErrorBody>) {
@@ -277,7 +279,12 @@ impl Driver {
                 self.tell(Event::Posted { mid, copies });
             }
             Ok(Err(error)) => self.lost(&format!("msg.post: {error}")),
-            Err(error) => self.outbox_input(outbox::Input::Refused(mid, error)),
+            Err(error) => {
+                // For those who wait for the confirmation: it will be tried again.
+                let why = ClientError::Server(error.clone()).to_string();
+                self.status.send_modify(|s| s.trouble = Some(why));
+                self.outbox_input(outbox::Input::Refused(mid, error));
+            }
         }
     }
 

@@ -34,11 +34,13 @@ use writer::Writer;
 pub struct Status {
     /// Registered at a server.
     pub attached: bool,
+    /// The server does not let this client in; it tries again slowly.
+    pub refused: bool,
     /// The server in use or tried last.
     pub server: String,
     /// The server's node name, once it said so.
     pub node: String,
-    /// Why the client is not attached.
+    /// Why the client is not attached, or why a post was refused last.
     pub trouble: Option<String>,
     /// Messages in the outbox.
     pub outbox: usize,
@@ -237,6 +239,7 @@ impl Driver {
             Command::Lookup { uri, reply } => self.lookup(uri, reply),
             Command::Request { op, reply } => self.application_request(*op, reply),
             Command::Update { reply } => self.update_asked(reply),
+            Command::State(state) => self.call_state(*state),
             Command::Watch { session, states } => self.calls.watch(session, states),
             Command::Unwatch { session } => self.calls.unwatch(session),
             Command::Ringing { session, reply } => {

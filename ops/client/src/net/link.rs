@@ -7,16 +7,16 @@ use std::time::Duration;
 use crs_proto::codec::{Event, ServerFrame, parse_server_frame};
 use crs_proto::wire::life::Welcome;
 use futures_util::StreamExt;
-use rustls::ClientConfig;
+use rustls::{AlertDescription, ClientConfig};
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::error::ClientError;
 
@@ -44,10 +44,28 @@ pub async fn connect(
     config: Arc<ClientConfig>,
     limit: Duration,
 ) -> Result<Link, ClientError> {
-    let failed = |why: String| ClientError::Connect { server: server.to_owned(), why };
+    let server_name = server.to_owned();
     match tokio::time::timeout(limit, attempt(server, name, config)).await {
-        Ok(result) => result.map_err(failed),
-        Err(_) => Err(failed(format!("no answer within {:.1} s", limit.as_secs_f64()))),
+        Ok(Ok(link)) => Ok(link),
+        Ok(Err(Failed::Refused(why))) => Err(ClientError::NotAdmitted { server: server_name, why }),
+        Ok(Err(Failed::Other(why))) => Err(ClientError::Connect { server: server_name, why }),
+        Err(_) => {
+            let why = format!("no answer within {:.1} s", limit.as_secs_f64());
+            Err(ClientError::Connect { server: server_name, why })
+        }
+    }
+}
+
+/// Why an attempt failed.
+enum Failed {
+    /// The server does not take our certificate.
+    Refused(String),
+    Other(String),
+}
+
+impl From<String> for Failed {
+    fn from(why: String) -> Self {
+        Self::Other(why)
     }
 }
 
@@ -55,7 +73,7 @@ async fn attempt(
     server: &str,
     name: ServerName<'static>,
     config: Arc<ClientConfig>,
-) -> Result<Link, String> {
+) -> Result<Link, Failed> {
     let tcp = TcpStream::connect(server).await.map_err(|e| e.to_string())?;
     tcp.set_nodelay(true).map_err(|e| e.to_string())?;
     let tls = TlsConnector::from(config).connect(name, tcp).await.map_err(|e| e.to_string())?;
@@ -64,7 +82,7 @@ async fn attempt(
     Ok(Link { socket, welcome })
 }
 
-async fn upgrade(server: &str, tls: Box<TlsStream<TcpStream>>) -> Result<Socket, String> {
+async fn upgrade(server: &str, tls: Box<TlsStream<TcpStream>>) -> Result<Socket, Failed> {
     let url = format!("ws://{server}{}", crs_proto::UPGRADE_PATH);
     let mut request = url.into_client_request().map_err(|e| e.to_string())?;
     let protocol = HeaderValue::from_static(crs_proto::SUBPROTOCOL);
@@ -78,10 +96,10 @@ async fn upgrade(server: &str, tls: Box<TlsStream<TcpStream>>) -> Result<Socket,
     tokio_tungstenite::client_async_with_config(request, tls, Some(limits))
         .await
         .map(|(socket, _)| socket)
-        .map_err(|e| refused(&e.to_string()))
+        .map_err(|e| judged(&e))
 }
 
-async fn first_frame(socket: &mut Socket) -> Result<Welcome, String> {
+async fn first_frame(socket: &mut Socket) -> Result<Welcome, Failed> {
     loop {
         match socket.next().await {
             Some(Ok(Message::Text(text))) => {
@@ -90,30 +108,47 @@ async fn first_frame(socket: &mut Socket) -> Result<Welcome, String> {
                     ServerFrame::Event { .. }
                     | ServerFrame::UnknownEvent { .. }
                     | ServerFrame::Reply { .. } => {
-                        Err("expected `welcome` as the server's first frame".to_owned())
+                        Err("expected `welcome` as the server's first frame".to_owned().into())
                     }
                 };
             }
             Some(Ok(Message::Close(Some(frame)))) => {
-                return Err(format!("closed by the server: {} {}", frame.code, frame.reason));
+                return Err(format!("closed by the server: {} {}", frame.code, frame.reason).into());
             }
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
             Some(Ok(Message::Close(None) | Message::Binary(_) | Message::Frame(_))) | None => {
-                return Err("closed by the server before `welcome`".to_owned());
+                return Err("closed by the server before `welcome`".to_owned().into());
             }
-            Some(Err(e)) => return Err(refused(&e.to_string())),
+            Some(Err(e)) => return Err(judged(&e)),
         }
     }
 }
 
-/// Words for the alerts by which a server refuses a certificate.
-fn refused(text: &str) -> String {
-    let alert = ["alert", "certificate", "AccessDenied"].iter().any(|word| text.contains(word));
-    if alert {
-        format!(
-            "the server refuses this client's certificate ({text}); `crs-client status` shows its month, a revoked or too old one needs a new enrolment"
-        )
-    } else {
-        text.to_owned()
+/// Tells an alert about our certificate from everything else that goes wrong. In TLS 1.3 it
+/// comes after the client's side of the handshake.
+fn judged(error: &Error) -> Failed {
+    let Error::Io(io) = error else { return Failed::Other(error.to_string()) };
+    let tls = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match tls {
+        Some(rustls::Error::AlertReceived(alert)) if about_certificate(*alert) => {
+            Failed::Refused(format!(
+                "it refuses this client's certificate ({alert:?}); `crs-client status` shows its month, a revoked or too old one needs a new enrolment"
+            ))
+        }
+        Some(_) | None => Failed::Other(error.to_string()),
     }
+}
+
+fn about_certificate(alert: AlertDescription) -> bool {
+    [
+        AlertDescription::BadCertificate,
+        AlertDescription::UnsupportedCertificate,
+        AlertDescription::CertificateRevoked,
+        AlertDescription::CertificateExpired,
+        AlertDescription::CertificateUnknown,
+        AlertDescription::UnknownCA,
+        AlertDescription::AccessDenied,
+        AlertDescription::CertificateRequired,
+    ]
+    .contains(&alert)
 }

@@ -28,7 +28,7 @@ fn fresh() -> Inbox {
 fn a_cycle_stores_before_it_acknowledges_and_hands_out() {
     let mut inbox = fresh();
     assert_eq!(inbox.handle(Input::Attached, NOW), [Effect::Fetch(0)]);
-    let page = vec![(7, entry(1)), (9, entry(2))];
+    let page = vec![(7, Some(entry(1))), (9, Some(entry(2)))];
     assert_eq!(
         inbox.handle(Input::Fetched(page, false), NOW),
         [Effect::Store(vec![Record::Entry(1, entry(1)), Record::Entry(2, entry(2))])]
@@ -42,15 +42,32 @@ fn a_cycle_stores_before_it_acknowledges_and_hands_out() {
 }
 
 #[test]
+fn an_item_of_an_unknown_kind_is_acknowledged_and_nothing_else() {
+    let mut inbox = fresh();
+    inbox.handle(Input::Attached, NOW);
+    assert_eq!(inbox.handle(Input::Fetched(vec![(7, None)], true), NOW), [Effect::Ack(vec![7])]);
+    assert_eq!(inbox.handle(Input::Acked, NOW), [Effect::Fetch(7)]);
+    let page = vec![(8, None), (9, Some(entry(1)))];
+    assert_eq!(
+        inbox.handle(Input::Fetched(page, false), NOW),
+        [Effect::Store(vec![Record::Entry(1, entry(1))])]
+    );
+    assert_eq!(
+        inbox.handle(Input::Stored, NOW),
+        [Effect::Hand(1, entry(1)), Effect::Ack(vec![8, 9])]
+    );
+}
+
+#[test]
 fn what_came_before_is_acknowledged_again_but_not_handed_out() {
     let mut inbox = fresh();
     inbox.handle(Input::Attached, NOW);
-    inbox.handle(Input::Fetched(vec![(7, entry(1))], false), NOW);
+    inbox.handle(Input::Fetched(vec![(7, Some(entry(1)))], false), NOW);
     inbox.handle(Input::Stored, NOW);
     inbox.handle(Input::Disconnected, NOW);
     assert_eq!(inbox.handle(Input::Attached, NOW), [Effect::Fetch(0)]);
     assert_eq!(
-        inbox.handle(Input::Fetched(vec![(7, entry(1))], false), NOW),
+        inbox.handle(Input::Fetched(vec![(7, Some(entry(1)))], false), NOW),
         [Effect::Ack(vec![7])]
     );
 }
@@ -61,7 +78,7 @@ fn a_restart_between_store_and_ack_hands_out_once() {
     let mut inbox = Inbox::restore(records, true);
     assert_eq!(inbox.pending().map(|(seq, _)| seq).collect::<Vec<_>>(), [2]);
     inbox.handle(Input::Attached, NOW);
-    let page = vec![(7, entry(1)), (8, entry(2)), (9, entry(3))];
+    let page = vec![(7, Some(entry(1))), (8, Some(entry(2))), (9, Some(entry(3)))];
     assert_eq!(
         inbox.handle(Input::Fetched(page, false), NOW),
         [Effect::Store(vec![Record::Entry(3, entry(3))])]
@@ -76,7 +93,7 @@ fn a_restart_between_store_and_ack_hands_out_once() {
 fn a_full_disk_acknowledges_nothing_and_tries_again() {
     let mut inbox = fresh();
     inbox.handle(Input::Attached, NOW);
-    inbox.handle(Input::Fetched(vec![(7, entry(1))], false), NOW);
+    inbox.handle(Input::Fetched(vec![(7, Some(entry(1)))], false), NOW);
     let later = NOW.plus(RETRY);
     assert_eq!(inbox.handle(Input::StoreFailed, NOW), [Effect::WakeAt(later)]);
     assert_eq!(inbox.handle(Input::News, NOW), []);
@@ -87,7 +104,7 @@ fn a_full_disk_acknowledges_nothing_and_tries_again() {
 fn acks_are_split_at_the_wire_limit() {
     let mut inbox = fresh();
     inbox.handle(Input::Attached, NOW);
-    let page = (0..300).map(|n| (n + 1, entry(n))).collect();
+    let page = (0..300).map(|n| (n + 1, Some(entry(n)))).collect();
     inbox.handle(Input::Fetched(page, true), NOW);
     let effects = inbox.handle(Input::Stored, NOW);
     let Some(Effect::Ack(first)) = effects.last() else { panic!("{effects:?}") };
@@ -109,7 +126,7 @@ fn a_full_inbox_stops_fetching_until_the_application_reads() {
 fn a_secondary_does_not_acknowledge() {
     let mut inbox = Inbox::restore(Vec::new(), false);
     inbox.handle(Input::Attached, NOW);
-    inbox.handle(Input::Fetched(vec![(7, entry(1))], true), NOW);
+    inbox.handle(Input::Fetched(vec![(7, Some(entry(1)))], true), NOW);
     assert_eq!(inbox.handle(Input::Stored, NOW), [Effect::Hand(1, entry(1)), Effect::Fetch(7)]);
 }
 
@@ -170,7 +187,7 @@ impl World {
             None => return false,
             Some(Effect::Fetch(after)) if self.connected => {
                 let newer = self.mailbox.iter().filter(|n| **n > after);
-                let items: Vec<_> = newer.take(3).map(|n| (*n, entry(*n))).collect();
+                let items: Vec<_> = newer.take(3).map(|n| (*n, Some(entry(*n)))).collect();
                 let last = items.last().map_or(after, |(n, _)| *n);
                 let more = self.mailbox.iter().any(|n| *n > last);
                 self.input(Input::Fetched(items, more));
