@@ -159,10 +159,10 @@ fn test_names(text: &str) -> Vec<&str> {
             names.extend(name.split('(').next());
         } else if line.starts_with("#[test") || line.starts_with("#[tokio::test") {
             marked = true;
-        } else if let Some(name) = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ") {
-            if std::mem::take(&mut marked) {
-                names.extend(name.split(['(', '<']).next());
-            }
+        } else if let Some(name) = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ")
+            && std::mem::take(&mut marked)
+        {
+            names.extend(name.split(['(', '<']).next());
         }
     }
     names

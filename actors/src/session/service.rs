@@ -138,6 +138,10 @@ impl SessionService {
         context: &Arc<NodeContext>,
         id: SessionId,
     ) -> Result<Handle<SessionMsg>, ErrorBody> {
+        // Read anew each time, for SIGHUP may change it; the population is the limit's limit.
+        if self.supervisor.population() >= context.settings().limits.sessions {
+            return Err(full());
+        }
         let gate = Gate::new(SESSION_QUEUE, context.metrics.session_mailbox.clone());
         let arguments = Arguments {
             id,
@@ -151,7 +155,7 @@ impl SessionService {
         let started = self.supervisor.spawn(SessionActor, arguments).await;
         started.map(|actor| Handle::new(actor, gate)).map_err(|error| {
             tracing::warn!(%error, "session refused");
-            ErrorBody::retry(ErrorCode::Capacity, "this node has no room for more sessions", 5000)
+            full()
         })
     }
 
@@ -243,6 +247,10 @@ fn settle(answer: Result<Outcome, CallError>) -> Outcome {
             Err(ErrorBody::retry(ErrorCode::Unavailable, "the session does not answer", 1000))
         }
     }
+}
+
+fn full() -> ErrorBody {
+    ErrorBody::retry(ErrorCode::Capacity, "this node has no room for more sessions", 5000)
 }
 
 fn gone() -> ErrorBody {

@@ -35,6 +35,7 @@ use crate::supervisor::{Intensity, SupervisorHandle};
 use crate::trace::NoTrace;
 
 mod flood;
+mod limits;
 
 /// Follows tokio's clock, so that paused tests move both.
 struct TestClock(tokio::time::Instant);
@@ -457,20 +458,6 @@ async fn the_population_is_the_limit_of_sessions() {
     let (a, b) = talking(&rig).await;
     let c = rig.client(3, "c", Role::Primary).await;
     assert_eq!(rig.code(&c, invite(2, &b)).await, ErrorCode::Capacity);
-    assert_eq!(rig.state(&a, hangup(1)).await, SessionState::Hangup);
-}
-
-/// All are asked in one go on the only thread, so the session answers none meanwhile.
-#[tokio::test(start_paused = true)]
-async fn requests_beyond_a_sessions_queue_are_refused() {
-    let rig = Rig::new(FakeRelay::default(), 1).await;
-    let (a, _b) = talking(&rig).await;
-    let asked = (0..SESSION_QUEUE + 4).map(|_| rig.ask(&a, alloc(1)));
-    let answers = futures_util::future::join_all(asked).await;
-    let refused = |answer: &Result<SessionReply, ErrorBody>| {
-        answer.as_ref().is_err_and(|error| error.code == ErrorCode::Unavailable)
-    };
-    assert_eq!(answers.iter().filter(|answer| refused(answer)).count(), 4);
     assert_eq!(rig.state(&a, hangup(1)).await, SessionState::Hangup);
 }
 

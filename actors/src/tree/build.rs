@@ -26,6 +26,8 @@ use crate::supervisor::{
 
 /// Connections that may wait in the kernel to be accepted: a storm of reconnects.
 const BACKLOG: u32 = 4096;
+/// Most sessions that `limit sessions` may allow.
+const SESSIONS_MAX: usize = 1_000_000;
 
 /// A node could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -140,7 +142,6 @@ pub(super) async fn spawn(node: &Node) -> Result<(), StartError> {
 }
 
 async fn supervisors(context: &Arc<NodeContext>) -> Result<Supervisors, SpawnErr> {
-    let limits = context.settings().limits;
     let root = supervisor(context, "root", 0, None).await?;
     let below = Some(root.cell());
     // A store that has failed is not started again.
@@ -149,7 +150,7 @@ async fn supervisors(context: &Arc<NodeContext>) -> Result<Supervisors, SpawnErr
     let (clock, metrics) = (Arc::clone(&context.clock), &context.metrics);
     let store = SupervisorHandle::start(config, clock, metrics, below.clone()).await?;
     Ok(Supervisors {
-        sessions: supervisor(context, "session_sup", limits.sessions, below.clone()).await?,
+        sessions: supervisor(context, "session_sup", SESSIONS_MAX, below.clone()).await?,
         // The listener's capacity is the limit, which SIGHUP may raise; this one never is.
         connections: supervisor(context, "connection_sup", usize::MAX, below.clone()).await?,
         listeners: supervisor(context, "listeners", 0, below.clone()).await?,
