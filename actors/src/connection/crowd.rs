@@ -52,6 +52,12 @@ impl Crowd {
         Member { crowd: Arc::clone(self), user, id }
     }
 
+    /// Closes every connection, registered or not: the node stops.
+    pub(crate) fn close_all(&self) {
+        let all: Vec<ConnectionHandle> = self.lock().values().flatten().cloned().collect();
+        all.iter().for_each(ConnectionHandle::close);
+    }
+
     /// Every change is completed under the lock by code that does not panic.
     fn lock(&self) -> MutexGuard<'_, BTreeMap<User, Vec<ConnectionHandle>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

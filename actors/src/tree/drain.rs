@@ -86,6 +86,8 @@ async fn release_clients(node: &Node, spread: Duration) {
         }
         tokio::time::sleep(spread / steps).await;
     }
+    // Those who never registered are in no directory.
+    node.context.crowd.close_all();
     let closed = async {
         while node.context.directory.count() > 0 || node.supervisors.connections.population() > 0 {
             tokio::time::sleep(LOOK_EVERY).await;

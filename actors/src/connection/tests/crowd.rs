@@ -23,3 +23,12 @@ async fn the_oldest_unregistered_connection_of_a_user_makes_room() {
     drop((idle, attached));
     until("all are gone", || bed.capacity.count() == 0).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopping_node_closes_those_who_never_registered() {
+    let (bed, anna) = bed().await;
+    let mut idle = bed.connect(&anna).await;
+    bed.context.crowd.close_all();
+    assert_eq!(idle.closed().await, Some(1001));
+    until("it is gone", || bed.capacity.count() == 0).await;
+}
