@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::group::{Group, QUEUE_MAX, batch_commands};
 use super::expiry::{self, ExpiryClock};
+use super::group::{Group, QUEUE_MAX, batch_commands};
 use super::{OpenError, StoreConfig, Tables};
 use crate::body::Bodies;
 use crate::kv::SledEngine;

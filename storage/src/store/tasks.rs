@@ -2,8 +2,8 @@
 //! its close.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crs_types::{GroupId, Slot, Timestamp};
