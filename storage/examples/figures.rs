@@ -1,5 +1,8 @@
-//! Figures and trials that need a real directory; run by hand:
-//! `CRS_TEST_DIR=<dir> cargo nextest run -p crs-storage --run-ignored only --no-capture figures`.
+//! Figures and trials that need a real directory, for a person to run and read:
+//! `CRS_TEST_DIR=<dir> cargo run -p crs-storage --release --example figures -- log|store|full-disk`.
+//! Without `CRS_TEST_DIR` a directory of its own is used; `full-disk` needs a small file system.
+#![allow(clippy::unwrap_used, reason = "a trial that cannot go on says so by panicking")]
+#![allow(clippy::print_stdout, reason = "its figures go to the terminal")]
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +15,25 @@ use crs_types::disk::OsDisk;
 use crs_types::{Clock, GroupId, SystemClock};
 use tokio::sync::oneshot;
 
-use crate::common::{ack, config, inbox, mid, open_on, post};
+#[path = "../tests/it/common.rs"]
+#[allow(dead_code, reason = "shared with the integration tests, which use the rest")]
+mod common;
+
+use common::{ack, config, inbox, mid, open_on, post};
+
+#[tokio::main(worker_threads = 2)]
+async fn main() -> std::process::ExitCode {
+    match std::env::args().nth(1).as_deref() {
+        Some("log") => writes_per_second_of_the_log().await,
+        Some("store") => posts_per_second_of_the_store().await,
+        Some("full-disk") => sled_survives_a_full_file_system().await,
+        Some(_) | None => {
+            println!("usage: figures log|store|full-disk");
+            return std::process::ExitCode::from(2);
+        }
+    }
+    std::process::ExitCode::SUCCESS
+}
 
 fn dir() -> (Option<tempfile::TempDir>, PathBuf) {
     match std::env::var_os("CRS_TEST_DIR") {
@@ -25,8 +46,6 @@ fn dir() -> (Option<tempfile::TempDir>, PathBuf) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a figure, not a check"]
 async fn writes_per_second_of_the_log() {
     for writers in [1u16, 8, 64] {
         let (_guard, path) = dir();
@@ -61,8 +80,6 @@ async fn writes_per_second_of_the_log() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a figure, not a check"]
 async fn posts_per_second_of_the_store() {
     for writers in [1u32, 64] {
         let dir = tempfile::tempdir().unwrap();
@@ -94,8 +111,6 @@ async fn posts_per_second_of_the_store() {
 }
 
 /// Sled on a file system that gets full: `CRS_TEST_DIR` must be a small one of its own.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs a small file system of its own in CRS_TEST_DIR"]
 async fn sled_survives_a_full_file_system() {
     let (guard, path) = dir();
     assert!(guard.is_none(), "CRS_TEST_DIR names a small file system");
