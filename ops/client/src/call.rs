@@ -6,9 +6,9 @@ use std::time::Duration;
 use crs_keys::call as keys;
 use crs_keys::srtp::Profile;
 use crs_proto::codec::Op;
-use crs_proto::wire::Bytes64;
 use crs_proto::wire::call::{Answer, CallState, HangupReason, Invite, SessionState, Who};
 use crs_proto::wire::relay::{Alloc, Free, Leg as WireLeg, RelayKind};
+use crs_proto::wire::{Bytes64, ErrorCode};
 use crs_types::{Mono, OsRng, Rng, SessionId, Uri};
 use tokio::sync::{mpsc, oneshot};
 
@@ -29,6 +29,8 @@ use crate::options::{CallMedia, CallReport};
 const STATES_MAX: usize = 32;
 /// The server ends an unanswered call sooner; this is for a server that is gone.
 const ANSWER_WITHIN: Duration = Duration::from_secs(150);
+/// A call that is over has said so by now, or the server has forgotten it.
+const ENDED_WITHIN: Duration = Duration::from_secs(2);
 /// Pause before a call request is repeated after a lost connection (it is idempotent).
 const REPEAT_AFTER: Duration = Duration::from_millis(300);
 /// As often as fits the time in which the server keeps a call for a lost party (30 s).
@@ -74,11 +76,14 @@ pub(crate) async fn place(
         media: RelayKind::Rtp,
     };
     let started = clock.mono();
-    let state = call.repeat::<CallState>(Op::Invite(invite)).await?;
-    if over(&state) {
-        return call.finish_unanswered(&state, started).await;
-    }
-    let leg = call.leg().await?;
+    let state = match call.step(Op::Invite(invite)).await? {
+        Ok(state) => state,
+        Err(ended) => return call.finish_unanswered(&ended, started).await,
+    };
+    let leg = match call.leg().await? {
+        Ok(leg) => leg,
+        Err(ended) => return call.finish_unanswered(&ended, started).await,
+    };
     let talk = match call.wait_for_talk(state).await? {
         Ok(talk) => talk,
         Err(ended) => return call.finish_unanswered(&ended, started).await,
@@ -151,12 +156,14 @@ pub(crate) async fn answer(
         keys::answer(&offer, &description, &Profile::ALL, &own, &mut OsRng, now)
             .map_err(crypto("the answer"))?;
     // The leg is bound before the answer, so that the caller's first packets find it.
-    let leg = call.leg().await?;
     let started = clock.mono();
+    let leg = match call.leg().await? {
+        Ok(leg) => leg,
+        Err(ended) => return call.finish_unanswered(&ended, started).await,
+    };
     let answer = Answer { session, answer: Bytes64(answer) };
-    let state = call.repeat::<CallState>(Op::Answer(answer)).await?;
-    if over(&state) {
-        return call.finish_unanswered(&state, started).await;
+    if let Err(ended) = call.step(Op::Answer(answer)).await? {
+        return call.finish_unanswered(&ended, started).await;
     }
     let (send_key, receive_key) = (call_keys.callee, call_keys.caller);
     let plan = local.plan(false, remote, send_key, receive_key, media.duration);
@@ -223,6 +230,8 @@ struct Call<'a> {
     states: mpsc::Receiver<CallState>,
     caller: bool,
     leg: Option<u64>,
+    /// What came while the leg was bound; the answer may be so early.
+    early: Option<CallState>,
 }
 
 impl<'a> Call<'a> {
@@ -234,7 +243,7 @@ impl<'a> Call<'a> {
     ) -> Result<Self, ClientError> {
         let (sender, states) = mpsc::channel(STATES_MAX);
         client.submit(Command::Watch { session, states: sender }).await?;
-        Ok(Self { client, session, peer, states, caller, leg: None })
+        Ok(Self { client, session, peer, states, caller, leg: None, early: None })
     }
 
     /// A call request; repeated while the connection is being made again.
@@ -251,19 +260,69 @@ impl<'a> Call<'a> {
         }
     }
 
-    async fn leg(&mut self) -> Result<Leg, ClientError> {
+    /// `Ok` with the new state, or `Err` with the one that ended the call meanwhile.
+    async fn step(&mut self, op: Op) -> Result<Result<CallState, CallState>, ClientError> {
+        match self.repeat::<CallState>(op).await {
+            Ok(state) if over(&state) => Ok(Err(state)),
+            Ok(state) => Ok(Ok(state)),
+            Err(error) => match self.ended_by(&error).await {
+                Some(ended) => Ok(Err(ended)),
+                None => {
+                    self.release().await;
+                    Err(error)
+                }
+            },
+        }
+    }
+
+    /// `Ok` with a bound leg, or `Err` with the state that ended the call meanwhile.
+    async fn leg(&mut self) -> Result<Result<Leg, CallState>, ClientError> {
         let session = self.session;
         let allocated = match self.repeat::<WireLeg>(Op::Alloc(Alloc { session })).await {
             Ok(allocated) => allocated,
             Err(error) => {
-                return Err(self.abandon(HangupReason::MediaFailed, error.to_string()).await);
+                return match self.ended_by(&error).await {
+                    Some(ended) => Ok(Err(ended)),
+                    None => Err(self.abandon(HangupReason::MediaFailed, error.to_string()).await),
+                };
             }
         };
         self.leg = Some(allocated.leg);
-        match Leg::bind(&allocated).await {
-            Ok(leg) => Ok(leg),
-            Err(error) => Err(self.abandon(HangupReason::MediaFailed, error.to_string()).await),
+        // A call that ends meanwhile takes its leg along: the relay would never answer.
+        let bind = Leg::bind(&allocated);
+        tokio::pin!(bind);
+        loop {
+            tokio::select! {
+                bound = &mut bind => return match bound {
+                    Ok(leg) => Ok(Ok(leg)),
+                    Err(error) => {
+                        Err(self.abandon(HangupReason::MediaFailed, error.to_string()).await)
+                    }
+                },
+                Some(state) = self.states.recv() => {
+                    if over(&state) {
+                        return Ok(Err(state));
+                    }
+                    self.early = Some(state);
+                }
+            }
         }
+    }
+
+    /// When a request is refused because the call is over: the state that ended it.
+    async fn ended_by(&mut self, error: &ClientError) -> Option<CallState> {
+        if error.code() != Some(ErrorCode::Gone) {
+            return None;
+        }
+        let ended = async {
+            while let Some(state) = self.states.recv().await {
+                if over(&state) {
+                    return Some(state);
+                }
+            }
+            None
+        };
+        tokio::time::timeout(ENDED_WITHIN, ended).await.ok().flatten()
     }
 
     /// `Ok` with state talk, or `Err` with the state that ended the call.
@@ -271,7 +330,7 @@ impl<'a> Call<'a> {
         &mut self,
         first: CallState,
     ) -> Result<Result<CallState, CallState>, ClientError> {
-        let mut state = first;
+        let mut state = self.early.take().unwrap_or(first);
         loop {
             if over(&state) {
                 return Ok(Err(state));
