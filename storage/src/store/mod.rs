@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crs_types::disk::Disk;
 use crs_types::{AccountId, BlobHash, Clock, GroupId, Slot, Timestamp, Uri};
@@ -15,6 +15,7 @@ mod blob;
 mod error;
 mod expiry;
 mod group;
+mod inner;
 mod metrics;
 mod open;
 mod read;
@@ -31,10 +32,10 @@ pub use status::{GroupStatus, StoreStatus};
 use self::expiry::ExpiryClock;
 use self::group::Group;
 use crate::command::control::ControlState;
-use crate::command::mailbox::{Ack, Arrival, Effects, Post, PostReply};
+use crate::command::mailbox::{Ack, Arrival, Post, PostReply};
 use crate::command::{ControlCommand, ControlReply, MailboxCommand, MailboxReply, UserKey};
-use crate::raft::{Command, ControlMachine, EffectHook, Machine, Reply, TypeConfig};
-use crate::table::{Engine, TableError};
+use crate::raft::{Command, Reply, TypeConfig};
+use crate::table::Engine;
 use crate::wal::{PlantedFault, Wal};
 
 /// Read times of most users that wait to be written; further ones are not noted.
@@ -158,7 +159,7 @@ impl Store {
             let opening = tokio::task::spawn_blocking(move || {
                 let hook = |group| {
                     let dropped = config.metrics.receipts_dropped.clone();
-                    effect_hook(Arc::clone(&on_arrival), wakes.get(&group).cloned(), dropped)
+                    inner::effect_hook(Arc::clone(&on_arrival), wakes.get(&group).cloned(), dropped)
                 };
                 open::open_parts(&config, &disk, &clock, hook)
             });
@@ -409,112 +410,4 @@ impl Store {
     pub async fn snapshot(&self, group: GroupId) {
         self.inner.snapshot(group).await;
     }
-}
-
-impl Inner {
-    fn group(&self, id: GroupId) -> Option<&Group> {
-        self.groups.get(usize::from(id.0))
-    }
-
-    fn control(&self) -> &ControlMachine {
-        match self.groups.first().map(|group| &group.state.machine) {
-            Some(Machine::Control(machine)) => machine,
-            Some(Machine::Mailbox(_)) | None => unreachable!("the first group is always control"),
-        }
-    }
-
-    fn pending_reads(&self) -> MutexGuard<'_, BTreeMap<UserKey, Timestamp>> {
-        self.reads.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Refuses by name, before anything is proposed, what the disk has no room for.
-    fn admit(&self, bytes: u64) -> Result<(), WriteError> {
-        self.space_for(0)?;
-        if !self.wal.has_room(bytes, false) {
-            return Err(WriteError::DiskFull("no further log segment".to_owned()));
-        }
-        Ok(())
-    }
-
-    fn space_for(&self, bytes: u64) -> Result<(), WriteError> {
-        let (free, least) = (self.free_bytes.load(Ordering::Acquire), self.config.min_free_bytes);
-        if free >= least.saturating_add(bytes) {
-            return Ok(());
-        }
-        Err(WriteError::DiskFull(format!("{free} bytes free, {least} are kept free")))
-    }
-
-    fn admit_control(&self, command: &ControlCommand) -> Result<(), WriteError> {
-        match command {
-            // What takes away, and what keeps somebody out, works on a full disk too.
-            ControlCommand::DeleteAccount(_)
-            | ControlCommand::AccountPurged(_)
-            | ControlCommand::BlacklistAdd(_)
-            | ControlCommand::BlacklistRemove(_) => Ok(()),
-            ControlCommand::CreateAccount(_)
-            | ControlCommand::SetAccountSecret(_)
-            | ControlCommand::ApplyUpdate(_)
-            | ControlCommand::SetPoolIdentity(_)
-            | ControlCommand::PutNode(_)
-            | ControlCommand::PutSetting(_) => self.admit(COMMAND_MAX as u64),
-        }
-    }
-
-    async fn propose(
-        &self,
-        group: GroupId,
-        command: Command,
-    ) -> Result<Confirmed<Reply>, WriteError> {
-        if *self.closing.borrow() || self.failed.borrow().is_some() {
-            return Err(WriteError::Stopped);
-        }
-        self.group(group).ok_or(WriteError::NoGroup(group))?.propose(command).await
-    }
-
-    /// Reads a mailbox group's tables on a blocking thread: a page may have to come from disk.
-    async fn read<T: Send + 'static>(
-        &self,
-        group: GroupId,
-        read: impl FnOnce(&crate::raft::MailboxMachine) -> Result<T, TableError> + Send + 'static,
-    ) -> Result<T, ReadError> {
-        if *self.closing.borrow() {
-            return Err(ReadError::Stopped);
-        }
-        let Some(group) = self.group(group) else { return Err(ReadError::Stopped) };
-        let state = Arc::clone(&group.state);
-        let done = tokio::task::spawn_blocking(move || match &state.machine {
-            Machine::Mailbox(machine) => read(machine).inspect_err(|failure| {
-                let heals = matches!(failure, TableError::Engine(_) | TableError::Corrupt { .. });
-                state.broken.fetch_or(heals, Ordering::AcqRel);
-            }),
-            Machine::Control(_) => Err(TableError::Engine("not a mailbox group".to_owned())),
-        });
-        let done = done.await.map_err(|_| ReadError::Stopped)?;
-        done.map_err(|e| ReadError::Unavailable(e.to_string()))
-    }
-
-    fn fail(&self, reason: &str) {
-        self.failed.send_if_modified(|failed| {
-            let first = failed.is_none() && !*self.closing.borrow();
-            if first {
-                tracing::error!(reason, "the store has failed; the node must stop");
-                *failed = Some(reason.to_owned());
-            }
-            first
-        });
-    }
-}
-
-fn effect_hook(
-    on_arrival: ArrivalHook,
-    outbox: Option<Arc<Notify>>,
-    receipts_dropped: ::metrics::Counter,
-) -> EffectHook {
-    Box::new(move |effects: &Effects| {
-        receipts_dropped.increment(effects.receipts_dropped);
-        effects.arrivals.iter().for_each(|arrival| on_arrival(arrival));
-        if let Some(outbox) = outbox.as_ref().filter(|_| effects.outbox) {
-            outbox.notify_one();
-        }
-    })
 }
