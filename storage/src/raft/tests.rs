@@ -1,5 +1,7 @@
 //! The storage suite of the Raft library, run on the real log and state machines.
 
+mod install;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 

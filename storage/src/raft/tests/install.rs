@@ -1,0 +1,100 @@
+//! Power loss at every step of taking over a snapshot: afterwards it is there whole or not at all.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use crs_types::disk::Disk;
+use crs_types::{AccountId, GroupId, MessageId, SystemClock, Timestamp, Uri};
+use openraft::{CommittedLeaderId, Entry, EntryPayload, LogId};
+
+use crate::body::Bodies;
+use crate::command::mailbox::{Post, Quota};
+use crate::command::{Body, MailboxCommand, UserKey};
+use crate::raft::types::{Batch, Command, TypeConfig};
+use crate::raft::{GroupState, Machine, MailboxMachine};
+use crate::table::memory::MemoryEngine;
+use crate::testing::{FakeDisk, Plan};
+use crate::wal::{Wal, WalConfig};
+
+const GROUP: GroupId = GroupId(1);
+const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+
+/// Tables are fresh every time, as after a power cut.
+fn open(disk: &FakeDisk) -> (Wal, GroupState) {
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    let config =
+        WalConfig { segment_bytes: 1 << 16, reserve_bytes: 1 << 16, ..WalConfig::default() };
+    let wal = Wal::open(Arc::clone(&disk), Arc::new(SystemClock::new()), &config).unwrap();
+    let bodies = Bodies::open(Arc::clone(&disk), GROUP).unwrap();
+    let engine = Arc::new(MemoryEngine::default());
+    let machine = MailboxMachine::open("m".to_owned(), engine, bodies, wal.group(GROUP)).unwrap();
+    let state = GroupState::open(
+        GROUP,
+        Machine::Mailbox(Box::new(machine)),
+        false,
+        disk,
+        wal.group(GROUP),
+        Arc::new(AtomicU64::new(0)),
+        Arc::new(AtomicBool::new(false)),
+        Box::new(|_| {}),
+    );
+    (wal, state.unwrap())
+}
+
+fn entry(index: u64) -> Entry<TypeConfig> {
+    let user = |n: u64| {
+        let uri = Uri::parse(&format!("+467{n:07}")).unwrap();
+        UserKey::new(AccountId::parse("acc").unwrap(), uri)
+    };
+    let post = Post {
+        to: user(index % 3),
+        from: user(9),
+        mid: MessageId::from_parts(NOW, [index as u8; 10]),
+        time: NOW,
+        expires: NOW.plus(crs_types::limits::MESSAGE_RETENTION),
+        body: Body::from(vec![index as u8; 5_000]),
+        quota: Quota::default(),
+    };
+    let command = Command::Mailbox(MailboxCommand::Post(post));
+    let log_id = LogId::new(CommittedLeaderId::new(1, 1), index);
+    Entry { log_id, payload: EntryPayload::Normal(Batch(Arc::new(vec![command]))) }
+}
+
+fn items(state: &GroupState) -> usize {
+    let Machine::Mailbox(machine) = &state.machine else { return 0 };
+    machine.table().range(b"i", b"j", usize::MAX).unwrap().len()
+}
+
+#[test]
+fn power_loss_at_every_step_of_an_install_leaves_all_or_nothing() {
+    let source = FakeDisk::new();
+    let (_wal, state) = open(&source);
+    state.apply(&(1..=20).map(entry).collect::<Vec<_>>()).unwrap();
+    let (meta, made) = state.make_snapshot().unwrap();
+    let bytes = source.read(&made.path).unwrap();
+
+    let (mut die_at, mut kept) = (0, 0);
+    loop {
+        let target = FakeDisk::new();
+        let (_wal, state) = open(&target);
+        let mut file = state.receiving();
+        file.disk.open(&file.path, true).unwrap().write_at(0, &bytes).unwrap();
+        file.length = bytes.len() as u64;
+        target.plan(Plan { die_at: Some(die_at), ..Plan::default() });
+        let installed = state.install(&meta, &file).is_ok();
+        let finished = !target.dead();
+        let (_wal, again) = open(&target.crash(0));
+        let found = (again.applied().0, items(&again));
+        if found == (meta.last_log_id, 20) {
+            kept += 1;
+        } else {
+            assert_eq!(found, (None, 0), "dead before step {die_at}");
+            assert!(!installed, "dead before step {die_at}: installed and lost");
+        }
+        if finished {
+            break;
+        }
+        die_at += 1;
+    }
+    assert!(die_at >= 3 && kept >= 1, "{die_at} steps, kept {kept} times");
+}
