@@ -39,9 +39,9 @@ async fn main() -> Result<(), Failure> {
                 if id >= messages {
                     return Ok::<_, Failure>(());
                 }
-                match store.post(message(id, now)?).await?.reply {
-                    PostReply::Stored { .. } => {}
-                    other => return Err(format!("{other:?}").into()),
+                let reply = store.post(message(id, now)?).await?.reply;
+                if !matches!(reply, PostReply::Stored { .. }) {
+                    return Err(format!("{reply:?}").into());
                 }
             }
         });

@@ -10,7 +10,12 @@ use super::*;
 use crate::testing::{FakeDisk, Plan};
 
 fn config() -> WalConfig {
-    WalConfig { segment_bytes: 8_192, reserve_bytes: 16_384, cache_bytes: 0, ..WalConfig::default() }
+    WalConfig {
+        segment_bytes: 8_192,
+        reserve_bytes: 16_384,
+        cache_bytes: 0,
+        ..WalConfig::default()
+    }
 }
 
 fn open(disk: &FakeDisk) -> Result<Wal, WalError> {

@@ -73,11 +73,8 @@ pub(super) async fn until<T>(client: &Client, wanted: impl Fn(&Event) -> Option<
 
 /// The next call that rings at a client.
 pub(super) async fn rings(client: &Client) -> SessionId {
-    until(client, |event| match event {
-        Event::Incoming(call) => Some(call.session),
-        _ => None,
-    })
-    .await
+    until(client, |event| if let Event::Incoming(call) = event { Some(call.session) } else { None })
+        .await
 }
 
 type Reporting = JoinHandle<Result<CallReport, ClientError>>;

@@ -19,9 +19,9 @@ fn nobody() -> Uri {
 
 /// Why the call that rang at a client ended.
 async fn ended(client: &crs_client::Client, session: SessionId) -> Option<HangupReason> {
-    until(client, |event| match event {
-        Event::CallEnded { session: of, reason } if *of == session => Some(*reason),
-        _ => None,
+    until(client, |event| {
+        let Event::CallEnded { session: of, reason } = event else { return None };
+        (*of == session).then_some(*reason)
     })
     .await
 }

@@ -141,7 +141,9 @@ fn start_node(folder: &Path, settings: &[String]) -> (Child, Value) {
     let errors = std::fs::File::create(folder.join("node.err")).unwrap();
     let mut command = Command::new(program("crs-node"));
     command.args(["--dev", "--ready-json", "--data"]).arg(folder.join("node"));
-    settings.iter().for_each(|directive| drop(command.args(["--set", directive])));
+    for directive in settings {
+        command.args(["--set", directive]);
+    }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
     let mut node = command.spawn().expect("crs-node is built");
     let mut line = String::new();

@@ -157,7 +157,7 @@ impl Client {
     /// Calls a user and returns when the call has ended. An unanswered call is not an error: the
     /// report says why it ended.
     pub async fn call(&self, to: &Uri, media: CallMedia) -> Result<CallReport, ClientError> {
-        crate::call::place(self, to, media).await
+        Box::pin(crate::call::place(self, to, media)).await
     }
 
     /// Answers a call that `Event::Incoming` announced and returns when it has ended.
@@ -166,7 +166,7 @@ impl Client {
         session: SessionId,
         media: CallMedia,
     ) -> Result<CallReport, ClientError> {
-        crate::call::answer(self, session, media).await
+        Box::pin(crate::call::answer(self, session, media)).await
     }
 
     /// Ends, declines or cancels a call.
