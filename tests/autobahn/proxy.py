@@ -11,18 +11,26 @@ import ssl
 import sys
 
 BUFFER = 1 << 16
+CASE_TIME_MAX = 120
 
 
 async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Copies until the end of the stream, then passes the end on."""
+    """Copies until the end of the stream, then passes the end on and nothing more: closing at
+    once would reset the other side before it has read the node's last words. What can no longer
+    be delivered is read and dropped."""
+    delivering = True
     try:
         while data := await reader.read(BUFFER):
-            writer.write(data)
-            await writer.drain()
+            if delivering:
+                try:
+                    writer.write(data)
+                    await writer.drain()
+                except (ConnectionError, ssl.SSLError):
+                    delivering = False
+        if writer.can_write_eof():
+            writer.write_eof()
     except (ConnectionError, ssl.SSLError):
         pass
-    finally:
-        writer.close()
 
 
 async def main() -> None:
@@ -39,7 +47,14 @@ async def main() -> None:
             print(f"cannot reach the node: {error}", file=sys.stderr)
             writer.close()
             return
-        await asyncio.gather(copy(reader, upstream[1]), copy(upstream[0], writer))
+        both = asyncio.gather(copy(reader, upstream[1]), copy(upstream[0], writer))
+        try:
+            await asyncio.wait_for(both, CASE_TIME_MAX)
+        except TimeoutError:
+            pass
+        finally:
+            writer.close()
+            upstream[1].close()
 
     server = await asyncio.start_server(carry, "127.0.0.1", 0)
     print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)

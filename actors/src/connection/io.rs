@@ -33,8 +33,10 @@ pub(super) const WRITE_STALL_MAX: Duration = Duration::from_secs(30);
 const PINGS: Rate = Rate { per_minute: 600, burst: 120 };
 /// How long the client has to take the close frame and close.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Bytes read and dropped meanwhile.
-const CLOSE_DRAIN_MAX: usize = 256 * 1024;
+/// Bytes read and dropped meanwhile: enough for a sender of a far too large message to come to
+/// its end and read why it was closed.
+const CLOSE_DRAIN_MAX: usize = 20 * 1024 * 1024;
+const CLOSE_DRAIN_BUFFER: usize = 16 * 1024;
 
 /// How the I/O of a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -219,7 +221,7 @@ async fn finish(socket: &mut WebSocket, close: Close) {
     let closing = async {
         let _ = socket.0.send_close(frame).await;
         let mut dropped = 0;
-        let mut buffer = [0; 512];
+        let mut buffer = vec![0; CLOSE_DRAIN_BUFFER];
         while dropped < CLOSE_DRAIN_MAX {
             match socket.0.get_mut().read(&mut buffer).await {
                 Ok(0) | Err(_) => break,
