@@ -92,3 +92,53 @@ fn updates_of_three_past_periods_are_kept() {
     assert_eq!(kept.len(), PAST_PERIODS + 2);
     assert_eq!(state.referenced_blobs().len(), kept.len(), "blobs of older ones are released");
 }
+
+#[test]
+fn updates_are_refused_by_serial_content_and_key() {
+    let mut state = ControlState::default();
+    state.apply(&create(1));
+    let period: Period = "2026-11".parse().unwrap();
+    let mut apply = |serial: u64, content: u8, key: u8, replace_key: bool| {
+        let (created, applied, size) = (NOW, NOW, 1);
+        let blob = BlobHash([content; 32]);
+        let update = UpdateRecord { period, serial, created, applied, blob, size };
+        let (account, cms_key, current) = (account(1), vec![key], period);
+        let apply = ApplyUpdate { account, update, cms_key, replace_key, current };
+        state.apply(&ControlCommand::ApplyUpdate(apply)).into_result()
+    };
+    assert_eq!(apply(2, 2, 1, false), Ok(true));
+    assert_eq!(apply(2, 2, 1, false), Ok(false), "again the same");
+    assert_eq!(apply(1, 1, 1, false), Err(ControlRefusal::OlderSerial { period, have: 2, got: 1 }));
+    assert_eq!(apply(2, 3, 1, false), Err(ControlRefusal::SerialConflict { period, serial: 2 }));
+    assert_eq!(apply(3, 3, 9, false), Err(ControlRefusal::CmsKey(account(1))));
+    assert_eq!(apply(3, 3, 9, true), Ok(true));
+    assert_eq!(apply(4, 4, 1, false), Err(ControlRefusal::CmsKey(account(1))));
+}
+
+#[test]
+fn names_and_the_identity_are_given_once() {
+    let mut state = ControlState::default();
+    assert_eq!(state.apply(&create(1)).into_result(), Ok(true));
+    let again = state.apply(&create(1)).into_result();
+    assert_eq!(again, Err(ControlRefusal::AccountExists(account(1))));
+    let delete = ControlCommand::DeleteAccount(DeleteAccount { id: account(1) });
+    assert_eq!(state.apply(&delete).into_result(), Ok(true));
+    assert_eq!(state.apply(&delete).into_result(), Err(ControlRefusal::NoAccount(account(1))));
+    let purging = state.apply(&create(1)).into_result();
+    assert_eq!(purging, Err(ControlRefusal::AccountPurging(account(1))));
+    let purged = ControlCommand::AccountPurged(AccountPurged { id: account(1) });
+    assert_eq!(state.apply(&purged).into_result(), Ok(true));
+    assert_eq!(state.apply(&create(1)).into_result(), Ok(true));
+    let secret = SetAccountSecret { id: account(2), secret: Sealed::from(vec![2]) };
+    let missing = state.apply(&ControlCommand::SetAccountSecret(secret)).into_result();
+    assert_eq!(missing, Err(ControlRefusal::NoAccount(account(2))));
+
+    let mut identity = |byte: u8, replace: bool| {
+        let identity = Sealed::from(vec![byte]);
+        let set = ControlCommand::SetPoolIdentity(SetPoolIdentity { identity, replace });
+        state.apply(&set).into_result()
+    };
+    assert_eq!((identity(1, false), identity(1, false)), (Ok(true), Ok(false)));
+    assert_eq!(identity(2, false), Err(ControlRefusal::IdentityExists));
+    assert_eq!(identity(2, true), Ok(true));
+}
