@@ -83,10 +83,7 @@ pub(super) async fn build(parts: NodeParts) -> Result<Node, BuildError> {
         }
         None => None,
     };
-    let media: Arc<dyn MediaRelay> = match &relay {
-        Some(relay) => Arc::new(relay.clone()),
-        None => Arc::new(NoRelay),
-    };
+    let media = media(relay.as_ref());
     let below = supervisors.sessions.clone();
     let sessions =
         SessionService::new(&context, below, media, parts.session_config, parts.session_metrics);
@@ -124,6 +121,14 @@ pub(super) async fn build(parts: NodeParts) -> Result<Node, BuildError> {
         (settings, shared)
     });
     Ok(Node { context, store, blobs, sessions, relay, sockets, shared, admin, supervisors })
+}
+
+/// What sessions ask for legs.
+fn media(relay: Option<&RelayService>) -> Arc<dyn MediaRelay> {
+    match relay {
+        Some(relay) => Arc::new(relay.clone()),
+        None => Arc::new(NoRelay),
+    }
 }
 
 pub(super) async fn spawn(node: &Node) -> Result<(), StartError> {

@@ -355,6 +355,12 @@ impl Store {
                 read::add_counters(&mut all, row, home);
             }
         }
+        // What the next batch will write is true already.
+        for (user, time) in self.inner.pending_reads().iter() {
+            if let Some(line) = all.get_mut(user) {
+                line.read = line.read.max(Some(*time));
+            }
+        }
         Ok(all.into_values().collect())
     }
 

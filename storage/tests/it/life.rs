@@ -9,7 +9,7 @@ use crs_storage::testing::FakeDisk;
 use crs_storage::{Store, StoreConfig};
 use crs_types::{AccountId, Timestamp};
 
-use crate::common::{START, TestClock, config, inbox, open, open_at, post};
+use crate::common::{START, TestClock, config, inbox, open, open_at, post, user};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -92,5 +92,19 @@ async fn a_deleted_account_leaves_no_mailbox_behind() {
     }
     assert!(store.counters(None).await.unwrap().is_empty());
     assert_eq!(store.propose_control(create()).await.unwrap().reply.into_result(), Ok(true));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_user_that_has_just_looked_for_messages_is_shown_so() {
+    let (disk, clock) = (FakeDisk::new(), TestClock::default());
+    let store = store_with_a_message(&disk, &clock).await;
+    let read = async || {
+        let all = store.counters(None).await.unwrap();
+        all.into_iter().find(|line| line.user == user(2)).unwrap().read
+    };
+    assert_eq!(read().await, None);
+    store.note_read(&user(2));
+    assert_eq!(read().await, Some(Timestamp::from_millis(START)), "before the note is written");
     store.close().await;
 }
