@@ -101,6 +101,7 @@ impl Driver {
         match result {
             Ok(link) => self.welcome(link),
             Err(ClientError::NotAdmitted { why, .. }) => self.refused(&why),
+            Err(ClientError::Connect { why, .. }) => self.retry_later(&why, None),
             Err(error) => self.retry_later(&error.to_string(), None),
         }
     }

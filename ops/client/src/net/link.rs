@@ -148,6 +148,8 @@ fn about_certificate(alert: AlertDescription) -> bool {
         AlertDescription::CertificateUnknown,
         AlertDescription::UnknownCA,
         AlertDescription::AccessDenied,
+        // Its signature does not verify.
+        AlertDescription::DecryptError,
         AlertDescription::CertificateRequired,
     ]
     .contains(&alert)

@@ -5,4 +5,5 @@
 
 mod killed;
 mod messages;
+mod refused;
 mod server;

@@ -11,7 +11,7 @@ use crs_keys::package::UserKeys;
 use crs_keys::pool_ca::{NodeSubject, PoolCa};
 use crs_keys::trust::Trust;
 use crs_proto::codec::{self, Event, Op};
-use crs_proto::wire::life::{Attached, Limits, Role, Welcome};
+use crs_proto::wire::life::{Attached, DeniedReason, Limits, Role, Welcome};
 use crs_proto::wire::lookup::{Found, PublicKeys};
 use crs_proto::wire::message::{Acked, Content, Fetched, Item, New, Posted};
 use crs_proto::wire::{Bytes64, ErrorBody, ErrorCode};
@@ -41,6 +41,8 @@ pub(crate) enum Fault {
     After,
     /// It is answered with `unavailable`.
     Unavailable,
+    /// It is answered with `denied`, as a blocked user's `attach` is.
+    Denied,
 }
 
 /// The server.
@@ -197,6 +199,9 @@ async fn request(
     let reply = if fault == Some(Fault::Unavailable) {
         let (code, text) = (ErrorCode::Unavailable, "told to".to_owned());
         let body = ErrorBody { code, text, retry_ms: Some(20), reason: None };
+        codec::encode_error(Some(request.id), &body)
+    } else if fault == Some(Fault::Denied) {
+        let body = ErrorBody::denied(DeniedReason::Blacklisted, "the user is blocked");
         codec::encode_error(Some(request.id), &body)
     } else {
         state.carry_out(request, uri)
