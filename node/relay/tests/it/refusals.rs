@@ -53,6 +53,8 @@ fn a_replayed_binding_does_not_move_the_leg() {
     let (recorded, _) = a.request();
     a.answer(&a.receive());
     a.receive();
+    let first = allocation.legs[0].id;
+    running.event(|event| matches!(event, RelayEvent::Bound { leg, .. } if *leg == first));
     let b = running.bound(&allocation.legs[1]);
     let attacker = Client::new(running.address(), &LegCredentials::generate(&mut OsRng));
     for _ in 0..5 {
