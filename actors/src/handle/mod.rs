@@ -90,17 +90,32 @@ impl<M: Send + 'static> Handle<M> {
     }
 
     /// Sends a message and waits for its answer, never longer than `timeout`.
-    pub async fn call<T: Send>(
+    pub async fn call<T: Send + 'static>(
         &self,
         message: impl FnOnce(Reply<T>) -> M + Send,
         timeout: Duration,
     ) -> Result<T, CallError> {
+        // Bound first: the future of `begin` does not hold the message.
+        let answer = self.begin(message, timeout);
+        answer.await
+    }
+
+    /// As [`Handle::call`], but the message is in the queue when this returns: whoever begins
+    /// several calls has them taken in that order, whenever it waits for the answers.
+    pub fn begin<T: Send + 'static, F: FnOnce(Reply<T>) -> M>(
+        &self,
+        message: F,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<T, CallError>> + Send + use<T, F, M> {
         let (reply, answer) = Reply::pair();
-        self.try_cast(message(reply))?;
-        match tokio::time::timeout(timeout, answer).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(_)) => Err(CallError::Cast(CastError::Gone)),
-            Err(_) => Err(CallError::Timeout),
+        let sent = self.try_cast(message(reply));
+        async move {
+            sent?;
+            match tokio::time::timeout(timeout, answer).await {
+                Ok(Ok(value)) => Ok(value),
+                Ok(Err(_)) => Err(CallError::Cast(CastError::Gone)),
+                Err(_) => Err(CallError::Timeout),
+            }
         }
     }
 

@@ -74,6 +74,17 @@ async fn the_queue_refuses_at_its_limit_and_recovers() {
     assert_eq!(handle.call(Msg::Ask, LONG).await, Ok(7));
 }
 
+/// What a client sends without waiting for replies is taken in that order.
+#[tokio::test(start_paused = true)]
+async fn a_call_is_in_the_queue_as_soon_as_it_is_begun() {
+    let handle = echo(8).await;
+    let first = handle.begin(Msg::Ask, LONG);
+    assert_eq!(handle.gate().depth(), 1, "before anybody waits for it");
+    let second = handle.begin(Msg::Forget, LONG);
+    assert_eq!(second.await, Err(CallError::Cast(CastError::Gone)));
+    assert_eq!(first.await, Ok(7));
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_call_ends() {
     let handle = echo(8).await;

@@ -85,9 +85,11 @@ impl SessionService {
         }
     }
 
-    async fn carry_out(self, from: Party, request: SessionRequest) -> Outcome {
+    /// The request is in its session's queue when this returns, so that a client which does not
+    /// wait for replies has its requests about one session taken in the order it sent them.
+    fn carry_out(&self, from: Party, request: SessionRequest) -> Answering<SessionReply> {
         let (found, request) = match request {
-            SessionRequest::Invite(invite) => return self.invite(from, invite).await,
+            SessionRequest::Invite(invite) => return Box::pin(self.clone().invite(from, invite)),
             SessionRequest::Ringing(r) => (self.table.find(r.session), CallRequest::Ringing),
             SessionRequest::Answer(a) => {
                 (self.table.find(a.session), CallRequest::Answer(a.answer))
@@ -104,8 +106,8 @@ impl SessionService {
             SessionRequest::RelayFree(f) => (self.table.find_leg(f.leg), CallRequest::Free(f.leg)),
         };
         match found {
-            Some(handle) => ask(&handle, from, request).await,
-            None => Err(gone()),
+            Some(handle) => Box::pin(ask(&handle, from, request)),
+            None => Box::pin(std::future::ready(Err(gone()))),
         }
     }
 
@@ -217,7 +219,7 @@ impl SessionService {
 
 impl Sessions for SessionService {
     fn request(&self, from: Party, request: SessionRequest) -> Answering<SessionReply> {
-        Box::pin(self.clone().carry_out(from, request))
+        self.carry_out(from, request)
     }
 
     fn attached(&self, party: Party, resume: Vec<SessionId>) -> Answering<Vec<CallState>> {
@@ -234,9 +236,14 @@ impl Sessions for SessionService {
     }
 }
 
-async fn ask(handle: &Handle<SessionMsg>, from: Party, request: CallRequest) -> Outcome {
+fn ask(
+    handle: &Handle<SessionMsg>,
+    from: Party,
+    request: CallRequest,
+) -> impl Future<Output = Outcome> + Send + use<> {
     let message = |reply: Reply<Outcome>| SessionMsg::Request { from, request, reply };
-    settle(handle.call(message, CALL_TIMEOUT).await)
+    let answer = handle.begin(message, CALL_TIMEOUT);
+    async move { settle(answer.await) }
 }
 
 fn settle(answer: Result<Outcome, CallError>) -> Outcome {

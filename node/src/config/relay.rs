@@ -8,67 +8,69 @@ use super::local::once;
 use super::problem::Wrong;
 use super::values::{self, Args};
 
+/// A limit of the relay. `reload`: taken by SIGHUP; what memory was reserved for is not.
 const fn setting(
+    reload: bool,
     name: &'static str,
     usage: &'static str,
     about: &'static str,
     parse: fn(&mut Draft, Args<'_>) -> Result<(), Wrong>,
 ) -> Directive {
-    Directive {
-        name,
-        usage,
-        scope: Scope::Relay,
-        repeats: Repeats::Once,
-        reload: false,
-        about,
-        parse,
-    }
+    Directive { name, usage, scope: Scope::Relay, repeats: Repeats::Once, reload, about, parse }
 }
 
 pub(super) const DIRECTIVES: &[Directive] = &[
     setting(
+        true,
         "MAX_RTP_RELAYS",
         "=<limit>",
         "Simultaneous RTP relays of this node; default: no limit.",
         |draft, args| limit(draft, args, |limits| &mut limits.rtp),
     ),
     setting(
+        true,
         "MAX_RTP_PROXY_RELAYS",
         "=<limit>",
         "Simultaneous RTP proxy relays; default: no limit.",
         |draft, args| limit(draft, args, |limits| &mut limits.rtp_proxy),
     ),
     setting(
+        true,
         "MAX_OPAQUE_RELAYS",
         "=<limit>",
         "Simultaneous opaque relays; default: no limit.",
         |draft, args| limit(draft, args, |limits| &mut limits.opaque),
     ),
     setting(
+        true,
         "MAX_OPAQUE_PROXY_RELAYS",
         "=<limit>",
         "Simultaneous opaque proxy relays; default: no limit.",
         |draft, args| limit(draft, args, |limits| &mut limits.opaque_proxy),
     ),
     setting(
+        true,
         "MAX_OPAQUE_MULTICAST_RELAYS",
         "=<limit>",
         "Simultaneous opaque multicast relays (conferences); default: no limit.",
         |draft, args| limit(draft, args, |limits| &mut limits.opaque_multicast),
     ),
     setting(
+        false,
         "MAX_LEGS",
         "=<limit>",
         "Legs of all types for which memory is reserved; default 16384. (Extension.)",
         |draft, args| number(args, 2, 1 << 20).map(|n| draft.max_legs = Some(n)),
     ),
     setting(
+        false,
         "LEG_PACKETS_PER_SECOND",
         "=<limit>",
         "Packets one leg may send into the relay each second; default 2000. (Extension.)",
         |draft, args| number(args, 1, 1 << 24).map(|n| draft.leg_packets = Some(n)),
     ),
     setting(
+        false,
         "LEG_BYTES_PER_SECOND",
         "=<limit>",
         "Bytes one leg may send into the relay each second; default 2000000. (Extension.)",

@@ -9,6 +9,7 @@ use crs_proto::codec::RequestId;
 use crs_proto::wire::keys::{UpdateConfirm, UpdateOffer, UpdatePackage};
 use crs_proto::wire::{Bytes64, ErrorBody, ErrorCode};
 use crs_types::Period;
+use crs_types::period::Standing;
 
 use super::{Empty, done, fail};
 use crate::accounts::{Account, PeriodIndex, User};
@@ -106,6 +107,10 @@ pub(super) fn confirm(state: &mut State, id: RequestId, confirm: UpdateConfirm) 
 /// The user's entry of a period. Revoked keys get nothing: whoever holds them must enrol again.
 fn find(state: &State, period: Period) -> Result<(Arc<PeriodIndex>, User), ErrorBody> {
     let user = &state.identity;
+    if user.period.standing(state.context.clock.now()) == Standing::Expired {
+        let reason = crs_proto::wire::life::DeniedReason::NotAuthorised;
+        return Err(ErrorBody::denied(reason, "the keys are too old: enrol again"));
+    }
     let absent = || {
         let text = format!("there is no update of {period} for this user");
         ErrorBody::new(ErrorCode::NotFound, text)
