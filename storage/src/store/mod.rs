@@ -345,6 +345,8 @@ impl Store {
         &self,
         account: Option<&AccountId>,
     ) -> Result<Vec<UserCounters>, ReadError> {
+        // Taken first: what is written and forgotten meanwhile is then found in the tables.
+        let pending = self.inner.pending_reads().clone();
         let mut all = BTreeMap::new();
         for group in self.inner.outbox.keys() {
             let account = account.cloned();
@@ -356,9 +358,9 @@ impl Store {
             }
         }
         // What the next batch will write is true already.
-        for (user, time) in self.inner.pending_reads().iter() {
-            if let Some(line) = all.get_mut(user) {
-                line.read = line.read.max(Some(*time));
+        for (user, time) in pending {
+            if let Some(line) = all.get_mut(&user) {
+                line.read = line.read.max(Some(time));
             }
         }
         Ok(all.into_values().collect())

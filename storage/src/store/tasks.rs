@@ -14,7 +14,7 @@ use crate::command::control::AccountPurged;
 use crate::command::mailbox::{
     DropAccount, Expire, NoteRead, OutboxDone, OutboxRow, Receipts, rows,
 };
-use crate::command::{ControlCommand, MailboxCommand, MailboxReply};
+use crate::command::{ControlCommand, MailboxCommand, MailboxReply, UserKey};
 use crate::raft::{Command, Machine, Reply};
 use crate::table::{TableError, decode_row};
 
@@ -197,14 +197,10 @@ impl Inner {
 
     /// Writes the last second's "has looked for messages" notes.
     pub(super) async fn flush_reads(&self) {
-        let reads = {
-            let mut pending = self.pending_reads();
-            std::mem::take(&mut *pending)
-        };
         let mut by_group: BTreeMap<GroupId, Vec<_>> = BTreeMap::new();
-        for (user, time) in reads {
+        for (user, time) in self.pending_reads().iter() {
             let group = Slot::of(&user.uri).group(self.config.mailbox_groups);
-            by_group.entry(group).or_default().push((user, time));
+            by_group.entry(group).or_default().push((user.clone(), *time));
         }
         for (group, reads) in by_group {
             for part in reads.chunks(super::READS_PER_ENTRY) {
@@ -212,6 +208,18 @@ impl Inner {
                 if let Err(failure) = self.propose(group, Command::Mailbox(note)).await {
                     tracing::debug!(%group, %failure, "read times are not noted");
                 }
+                self.forget_reads(part);
+            }
+        }
+    }
+
+    /// Only now, so that a time is always to be seen: among the pending ones or in the table. A
+    /// newer time of the same user stays.
+    fn forget_reads(&self, written: &[(UserKey, Timestamp)]) {
+        let mut pending = self.pending_reads();
+        for (user, time) in written {
+            if pending.get(user) == Some(time) {
+                pending.remove(user);
             }
         }
     }
