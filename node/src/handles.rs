@@ -6,10 +6,10 @@ use crs_actors::metrics::{
     ConnectionMetrics, ListenerMetrics, NodeMetrics, QueueMetrics, SupervisionMetrics,
 };
 use crs_actors::session::SessionMetrics;
+use crs_actors::trace::word;
 use crs_ops::Metrics;
 use crs_storage::Store;
 use crs_storage::store::StoreMetrics;
-use serde::Serialize;
 
 /// Handles of the actors.
 pub fn node(metrics: &Metrics) -> NodeMetrics {
@@ -177,14 +177,6 @@ fn queue(metrics: &Metrics, kind: &str) -> QueueMetrics {
             "Messages refused because a queue was full, by kind of queue.",
             &labels,
         ),
-    }
-}
-
-/// The word that stands for a value on the wire.
-fn word<T: Serialize>(value: &T) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => word,
-        Ok(_) | Err(_) => "unknown".to_owned(),
     }
 }
 

@@ -144,7 +144,7 @@ fn connection(e: &super::ConnectionEvent) -> api::ConnectionEvent {
 }
 
 /// The word of a wire enum, as the protocol spells it.
-fn word<T: serde::Serialize>(value: &T) -> String {
+pub fn word<T: serde::Serialize>(value: &T) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,
         Ok(_) | Err(_) => "unknown".to_owned(),
