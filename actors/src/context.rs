@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use crs_types::{Clock, ConnectionId, NodeId, NodeName, Rng};
-use tokio::sync::watch;
 
 use crate::accounts::{AccountRegistry, BlobReader};
 use crate::connection::Crowd;
@@ -36,12 +35,12 @@ pub struct NodeContext {
     pub trace: Arc<dyn TraceSink>,
     /// Metric handles.
     pub metrics: NodeMetrics,
-    /// Connections by user.
+    /// Connections and rates by user.
     pub(crate) crowd: Arc<Crowd>,
     rng: Mutex<Box<dyn Rng>>,
     settings: ArcSwap<Settings>,
     connections: AtomicU64,
-    drain: watch::Sender<DrainState>,
+    drain: Mutex<DrainState>,
     services: OnceLock<Services>,
 }
 
@@ -100,17 +99,17 @@ impl NodeContext {
             name: parts.name,
             id: parts.id,
             version: parts.version,
+            crowd: Crowd::new(Arc::clone(&parts.clock)),
             clock: parts.clock,
             accounts: parts.accounts,
             blobs: parts.blobs,
             directory: parts.directory,
             trace: parts.trace,
             metrics: parts.metrics,
-            crowd: Arc::default(),
             rng: Mutex::new(parts.rng),
             settings: ArcSwap::from_pointee(parts.settings),
             connections: AtomicU64::new(0),
-            drain: watch::Sender::new(DrainState::Serving),
+            drain: Mutex::new(DrainState::Serving),
             services: OnceLock::new(),
         })
     }
@@ -149,22 +148,14 @@ impl NodeContext {
 
     /// Where the node stands on its way out.
     pub fn drain_state(&self) -> DrainState {
-        *self.drain.borrow()
-    }
-
-    /// Tells when [`NodeContext::drain_state`] changes.
-    pub fn watch_drain(&self) -> watch::Receiver<DrainState> {
-        self.drain.subscribe()
+        *self.drain.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Moves the node on its way out; never back from stopping.
     pub fn set_drain_state(&self, state: DrainState) {
-        self.drain.send_if_modified(|now| {
-            let change = *now != state && *now != DrainState::Stopping;
-            if change {
-                *now = state;
-            }
-            change
-        });
+        let mut now = self.drain.lock().unwrap_or_else(PoisonError::into_inner);
+        if *now != DrainState::Stopping {
+            *now = state;
+        }
     }
 }

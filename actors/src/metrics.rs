@@ -1,15 +1,23 @@
 //! Metric handles that the actors update. The owner of the recorder builds them once and passes
 //! them in; [`Default`] gives handles that count into nothing.
 
+mod labelled;
+mod traffic;
+
 use metrics::{Counter, Gauge, Histogram};
 
+pub use labelled::Labelled;
+pub use traffic::TrafficMetrics;
+
 /// One kind of bounded queue: how much waits in all queues of the kind, and how often a sender
-/// was refused.
+/// was refused, of how many messages.
 #[derive(Debug, Clone)]
 pub struct QueueMetrics {
-    /// Messages waiting (`mailbox_depth`).
+    /// Messages offered, refused ones too (`crs_queue_messages_total`).
+    pub offered: Counter,
+    /// Messages waiting (`crs_queue_depth`).
     pub depth: Gauge,
-    /// Messages refused because a queue was full (`mailbox_refused`).
+    /// Messages refused because a queue was full (`crs_queue_refused_total`).
     pub refused: Counter,
 }
 
@@ -18,16 +26,16 @@ pub struct QueueMetrics {
 pub struct ListenerMetrics {
     /// TCP connections accepted.
     pub accepted: Counter,
-    /// Connections refused at once because of the connection limit.
-    pub refused_capacity: Counter,
     /// Connections refused at once because their address failed too many handshakes.
     pub refused_address: Counter,
+    /// Connections refused at once because too many of their network have not attached.
+    pub refused_network: Counter,
     /// Times accepting paused for lack of file descriptors.
     pub accept_paused: Counter,
+    /// Handshakes begun.
+    pub handshakes_started: Counter,
     /// Handshakes under way.
     pub handshaking: Gauge,
-    /// TLS handshakes refused or broken off.
-    pub handshake_failed: Counter,
     /// TLS handshakes or upgrades that took longer than their limit.
     pub handshake_timeout: Counter,
     /// WebSocket upgrades refused.
@@ -43,7 +51,9 @@ pub struct ListenerMetrics {
 /// Client connection figures.
 #[derive(Debug, Clone)]
 pub struct ConnectionMetrics {
-    /// Open connections (upgraded).
+    /// Connections opened (upgraded).
+    pub opened: Counter,
+    /// Open connections.
     pub open: Gauge,
     /// Registrations.
     pub attached: Gauge,
@@ -74,6 +84,8 @@ pub struct ConnectionMetrics {
 /// Supervision figures.
 #[derive(Debug, Clone)]
 pub struct SupervisionMetrics {
+    /// Actors started, restarts too.
+    pub starts: Counter,
     /// Actors that panicked or failed.
     pub failures: Counter,
     /// Restarts carried out.
@@ -91,6 +103,8 @@ pub struct NodeMetrics {
     pub listener: ListenerMetrics,
     /// Client connections.
     pub connection: ConnectionMetrics,
+    /// What clients do, and why they are refused.
+    pub traffic: TrafficMetrics,
     /// Mailboxes of session actors.
     pub session_mailbox: QueueMetrics,
     /// Mailboxes of the permanent service actors.
@@ -99,14 +113,14 @@ pub struct NodeMetrics {
 
 impl Default for QueueMetrics {
     fn default() -> Self {
-        Self { depth: Gauge::noop(), refused: Counter::noop() }
+        Self { offered: Counter::noop(), depth: Gauge::noop(), refused: Counter::noop() }
     }
 }
 
 impl Default for SupervisionMetrics {
     fn default() -> Self {
         let noop = Counter::noop;
-        Self { failures: noop(), restarts: noop(), escalations: noop() }
+        Self { starts: noop(), failures: noop(), restarts: noop(), escalations: noop() }
     }
 }
 
@@ -115,11 +129,11 @@ impl Default for ListenerMetrics {
         let noop = Counter::noop;
         Self {
             accepted: noop(),
-            refused_capacity: noop(),
             refused_address: noop(),
+            refused_network: noop(),
             accept_paused: noop(),
+            handshakes_started: noop(),
             handshaking: Gauge::noop(),
-            handshake_failed: noop(),
             handshake_timeout: noop(),
             upgrade_failed: noop(),
             handshake_seconds: Histogram::noop(),
@@ -133,6 +147,7 @@ impl Default for ConnectionMetrics {
     fn default() -> Self {
         let noop = Counter::noop;
         Self {
+            opened: noop(),
             open: Gauge::noop(),
             attached: Gauge::noop(),
             attach_ok: noop(),

@@ -76,9 +76,9 @@ pub trait Sessions: Send + Sync {
 /// Mailboxes (crs_actors::store). Every confirmation is durable before its future ends.
 ///
 /// Implementations emit the `trace message` events of what they carried out, and tell attached
-/// devices of new items: for each committed item `ConnectionHandle::event` with
-/// `ServerEvent::MessageNew` (or `MessageAcked`) to every registration of its owner; the
-/// connection leaves out what its client has been told already.
+/// devices of new items: for each committed item `ConnectionHandle::news`, and `receipt` when it
+/// is one, to every registration of its owner; the connection leaves out what its client has been
+/// told already.
 pub trait Mail: Send + Sync {
     /// Confirms a message. The receiver's account was resolved before. Posts of one connection to
     /// one receiver are begun in order.

@@ -8,7 +8,7 @@ use crs_types::{AccountId, Uri};
 
 /// What SIGHUP reloads. Read anew at each use; a change reaches new connections, detaches and
 /// requests, never a request under way.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// `keep-alive` lines in file order; the first match wins (C-078…C-083).
     pub keep_alive: Vec<KeepAliveRule>,
@@ -94,6 +94,9 @@ pub struct LimitSettings {
     pub failed_handshakes_per_minute: u32,
     /// Sessions of this node that may exist at once.
     pub sessions: usize,
+    /// Bytes of the messages that wait for all users of an account; each mailbox group takes its
+    /// share, but never less than one full mailbox.
+    pub account_bytes: u64,
 }
 
 impl Default for Settings {
@@ -121,6 +124,7 @@ impl Default for LimitSettings {
             lookup_per_minute: 60,
             failed_handshakes_per_minute: 60,
             sessions: 10_000,
+            account_bytes: 4 << 30,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crs_types::shell;
 use serde::Serialize;
 
 use crate::config::Config;
@@ -76,7 +77,7 @@ fn people(config: &Config, addresses: &Addresses, folder: &DataFolder, pool_ca: 
     lines.extend(addresses.client.iter().map(|addr| format!("  clients   tcp {addr}")));
     lines.extend(addresses.media.iter().map(|addr| format!("  media     udp {addr}")));
     lines.extend(addresses.metrics.iter().map(|addr| format!("  metrics   http://{addr}/metrics")));
-    lines.push(format!("  crs-cli   {}", config.paths.admin_socket.display()));
+    lines.push(format!("  crs-cli   {}", socket(config).display()));
     lines.push(format!("  logs      {}", config.paths.log.display()));
     if config.pool.development {
         lines.extend(next_steps(config, addresses, pool_ca));
@@ -84,17 +85,29 @@ fn people(config: &Config, addresses: &Addresses, folder: &DataFolder, pool_ca: 
     lines.join("\n") + "\n"
 }
 
+/// As it is called from any folder.
+fn socket(config: &Config) -> PathBuf {
+    let path = &config.paths.admin_socket;
+    std::path::absolute(path).unwrap_or_else(|_| path.clone())
+}
+
+/// Two commands to paste: an account whose secret goes into a file that only this user reads, and
+/// its key management.
 fn next_steps(config: &Config, addresses: &Addresses, pool_ca: &Path) -> [String; 5] {
-    let socket = config.paths.admin_socket.display();
+    let word = |path: &Path| shell::word(&path.display().to_string()).into_owned();
     [
         String::new(),
         "Development keys, loopback only: NOT FOR PRODUCTION. Next:".to_owned(),
-        format!("  {} --socket {socket} create account demo", sibling("crs-cli")),
         format!(
-            "  {} init --account demo --secret-file SECRET_FILE --server {} --server-ca {} ./demo",
+            "  (umask 077; {} --socket {} create account demo -o tsv --no-header | cut -f 3 > demo.secret)",
+            sibling("crs-cli"),
+            word(&socket(config))
+        ),
+        format!(
+            "  {} init --account demo --secret-file demo.secret --server {} --server-ca {} ./demo",
             sibling("crs-cms"),
             addresses.client.first().map(ToString::to_string).unwrap_or_default(),
-            pool_ca.display()
+            word(pool_ca)
         ),
         "Stop with ctrl-c.".to_owned(),
     ]
@@ -108,7 +121,8 @@ fn first<S: serde::Serializer>(addrs: &[SocketAddr], serializer: S) -> Result<S:
 /// The program beside this one, when it is there: a build folder is in nobody's PATH.
 fn sibling(name: &str) -> String {
     let beside = std::env::current_exe().ok().map(|exe| exe.with_file_name(name));
-    beside
-        .filter(|path| path.is_file())
-        .map_or_else(|| name.to_owned(), |path| path.display().to_string())
+    beside.filter(|path| path.is_file()).map_or_else(
+        || name.to_owned(),
+        |path| shell::word(&path.display().to_string()).into_owned(),
+    )
 }

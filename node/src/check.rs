@@ -1,11 +1,11 @@
 //! `crs-node check`: explains every problem; opens no port, store or log (U7).
 
 use std::fmt::Write as _;
-use std::fs;
 
 use crate::cli::CheckOutput;
-use crate::config::{Config, Problem, Severity};
+use crate::config::{Problem, Severity};
 use crate::load::Loader;
+use crate::machine;
 
 /// The result of a check.
 #[derive(Debug)]
@@ -13,14 +13,10 @@ pub struct Checked {
     problems: Vec<Problem>,
 }
 
-/// Loads the configuration and looks at the files it names.
+/// Loads the configuration, and looks at the machine and at the files it names.
 pub fn check(loader: &Loader) -> Checked {
-    let problems = match loader.load() {
-        Ok(config) => {
-            let mut problems = config.warnings.clone();
-            problems.extend(named_files(&config));
-            problems
-        }
+    let problems = match machine::load(loader) {
+        Ok(config) => config.warnings,
         Err(problems) => problems,
     };
     Checked { problems }
@@ -53,17 +49,12 @@ impl Checked {
         let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
         let verdict =
             if errors == 0 { "the configuration is correct" } else { "the node would not start" };
-        let _infallible = writeln!(text, "{verdict}: {errors} errors, {warnings} warnings");
+        let (errors, warnings) = (counted(errors, "error"), counted(warnings, "warning"));
+        let _infallible = writeln!(text, "{verdict}: {errors}, {warnings}");
         text
     }
 }
 
-/// Files that the configuration names and a start needs.
-fn named_files(config: &Config) -> Vec<Problem> {
-    let certificate = config.certificate.iter().flat_map(|c| [&c.chain, &c.key]);
-    certificate
-        .filter_map(|path| {
-            fs::File::open(path).err().map(|error| Problem::unreadable(path, &error))
-        })
-        .collect()
+fn counted(number: usize, word: &str) -> String {
+    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
 }

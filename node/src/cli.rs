@@ -10,7 +10,16 @@ pub const DEFAULT_CONFIG: &str = "/opt/crs/crs.conf";
 
 /// Runs one node of a rendezvous server.
 #[derive(Debug, Parser)]
-#[command(name = "crs-node", version, args_conflicts_with_subcommands = false)]
+#[command(
+    name = "crs-node",
+    version,
+    args_conflicts_with_subcommands = false,
+    after_help = "Examples:\n  \
+        crs-node --dev\n  \
+        crs-node check\n  \
+        crs-node --config /opt/crs/crs.conf\n\n\
+        Exit codes: 0 = stopped as asked, 1 = failed, 2 = the command line is wrong, 64 = the configuration is wrong."
+)]
 pub struct Cli {
     /// What to do; without it the node runs.
     #[command(subcommand)]
@@ -27,24 +36,33 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Runs the node (the same as no command)
+    #[command(
+        after_help = "Examples:\n  crs-node run\n  crs-node run --config /opt/crs/crs.conf\n  crs-node run --dev --data ./try --port-base 9000"
+    )]
     Run,
     /// Explains every problem of the configuration; opens no port, store or log
+    #[command(
+        after_help = "Examples:\n  crs-node check\n  crs-node check --config ./crs.conf --output json\n  crs-node check --set 'log-level debug'"
+    )]
     Check {
         /// How to print
         #[arg(long, value_enum, default_value_t = CheckOutput::Text)]
         output: CheckOutput,
     },
     /// Prints every port, protocol, direction and purpose of the configuration
+    #[command(
+        after_help = "Examples:\n  crs-node ports\n  crs-node ports --output ufw\n  crs-node ports --config ./crs.conf --output json"
+    )]
     Ports {
         /// How to print: for people, programs or a firewall
         #[arg(long, value_enum, default_value_t = PortsOutput::Table)]
         output: PortsOutput,
     },
     /// Prints the configuration reference as Markdown
-    #[command(hide = true)]
+    #[command(hide = true, after_help = "Examples:\n  crs-node reference")]
     Reference,
     /// Runs the relay's data plane alone, for `crs-load relay`
-    #[command(hide = true)]
+    #[command(hide = true, after_help = "Examples:\n  crs-node relay-bench --calls 32")]
     RelayBench(RelayBench),
 }
 
@@ -147,8 +165,24 @@ pub struct Run {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
+    use crs_types::shell;
 
     use super::*;
+
+    #[test]
+    fn every_page_of_help_has_examples_and_they_are_understood() {
+        fn check(page: &clap::Command) {
+            let help = page.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples = shell::examples(&help, "crs-node");
+            assert!(!examples.is_empty(), "{} has no examples", page.get_name());
+            for words in examples {
+                let parsed = Cli::command().try_get_matches_from(&words);
+                assert!(parsed.is_ok(), "{words:?}: {}", parsed.unwrap_err());
+            }
+            page.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
 
     #[test]
     fn the_command_line_is_consistent_and_run_may_be_said() {

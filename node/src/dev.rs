@@ -51,7 +51,8 @@ pub fn prepare(run: &Run, files: &Files, rng: &mut dyn Rng) -> Result<Files, Dev
         return Err(DevError::NotLoopback(bind));
     }
     let folder = files.data.clone().unwrap_or_else(|| DEFAULT_FOLDER.into());
-    let folder = io_step("make the folder", make_folder(&folder))?;
+    let what = format!("make the folder {}", folder.display());
+    let folder = io_step(&what, make_folder(&folder))?;
     let config = folder.join("crs.conf");
     if !config.exists() {
         refuse_foreign(&folder)?;

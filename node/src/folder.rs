@@ -65,7 +65,7 @@ pub enum FolderError {
         path: PathBuf,
     },
     /// The operating system refused.
-    #[error("cannot use {path} as data folder: {source}", path = path.display())]
+    #[error("cannot use the folder {path}: {source}", path = path.display())]
     Io {
         /// The path.
         path: PathBuf,

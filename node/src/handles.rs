@@ -1,15 +1,20 @@
 //! The node's metric handles, built from its recorder and passed to the parts that update them.
 
+mod ends;
+mod traffic;
+
 use std::sync::Arc;
 
 use crs_actors::metrics::{
     ConnectionMetrics, ListenerMetrics, NodeMetrics, QueueMetrics, SupervisionMetrics,
 };
 use crs_actors::session::SessionMetrics;
-use crs_actors::trace::word;
 use crs_ops::Metrics;
+use crs_proto::wire::word;
 use crs_storage::Store;
 use crs_storage::store::StoreMetrics;
+
+pub use traffic::accounts;
 
 /// Handles of the actors.
 pub fn node(metrics: &Metrics) -> NodeMetrics {
@@ -17,6 +22,7 @@ pub fn node(metrics: &Metrics) -> NodeMetrics {
         supervision: supervision(metrics),
         listener: listener(metrics),
         connection: connection(metrics),
+        traffic: traffic::handles(metrics),
         session_mailbox: queue(metrics, "session"),
         service_mailbox: queue(metrics, "service"),
     }
@@ -29,7 +35,7 @@ pub fn session(metrics: &Metrics) -> SessionMetrics {
         started: metrics.counter("crs_calls_started_total", "Calls begun.", &[]),
         active: metrics.gauge("crs_calls_active", "Calls that have not ended.", &[]),
         ended: Arc::new(move |end| {
-            let (reason, who, stage) = (word(&end.reason), word(&end.who), word(&end.stage));
+            let (reason, who, stage) = (ends::reason(end), word(&end.who), word(&end.stage));
             let labels = [("reason", reason.as_str()), ("who", &who), ("stage", &stage)];
             ends.counter(
                 "crs_call_ends_total",
@@ -46,11 +52,18 @@ pub fn store_events(metrics: &Metrics) -> StoreMetrics {
     let sizes = |name, help| metrics.histogram(name, help, &[]);
     StoreMetrics {
         sync_seconds: sizes("crs_store_sync_seconds", "Duration of syncs of the log."),
-        sync_writes: sizes("crs_store_sync_writes_count", "Writes that share one sync."),
-        entry_commands: sizes("crs_store_entry_commands_count", "Commands in one Raft entry."),
+        sync_writes: sizes("crs_store_sync_writes", "Writes that share one sync."),
+        entry_commands: sizes("crs_store_entry_commands", "Commands in one Raft entry."),
+        posts: metrics.counter("crs_store_posts_total", "Posts that the store decided about.", &[]),
+        receipts: metrics.counter("crs_store_receipts_total", "Receipts stored for users.", &[]),
         receipts_dropped: metrics.counter(
             "crs_store_receipts_dropped_total",
             "Receipts that gave way because too many waited for one user.",
+            &[],
+        ),
+        id_conflicts: metrics.counter(
+            "crs_store_id_conflicts_total",
+            "Posts refused because their id was used for other content.",
             &[],
         ),
     }
@@ -93,6 +106,7 @@ pub fn store(metrics: &Metrics, store: Store) {
 fn supervision(metrics: &Metrics) -> SupervisionMetrics {
     let counter = |name, help| metrics.counter(name, help, &[]);
     SupervisionMetrics {
+        starts: counter("crs_actor_starts_total", "Actors started, restarts too."),
         failures: counter("crs_actor_failures_total", "Actors that panicked or failed."),
         restarts: counter("crs_actor_restarts_total", "Actors restarted."),
         escalations: counter(
@@ -118,14 +132,14 @@ fn listener(metrics: &Metrics) -> ListenerMetrics {
     };
     ListenerMetrics {
         accepted: counter("crs_connections_accepted_total", "TCP connections accepted."),
-        refused_capacity: refused("capacity"),
         refused_address: refused("address"),
+        refused_network: refused("network"),
         accept_paused: counter(
             "crs_accept_pauses_total",
             "Times accepting paused for lack of room.",
         ),
+        handshakes_started: counter("crs_handshakes_started_total", "Handshakes begun."),
         handshaking: metrics.gauge("crs_handshakes_active", "Handshakes under way.", &[]),
-        handshake_failed: failed("tls"),
         handshake_timeout: failed("timeout"),
         upgrade_failed: failed("upgrade"),
         handshake_seconds: metrics.histogram(
@@ -152,6 +166,7 @@ fn connection(metrics: &Metrics) -> ConnectionMetrics {
         metrics.counter("crs_connections_cut_total", help, &[("reason", reason)])
     };
     ConnectionMetrics {
+        opened: counter("crs_connections_opened_total", "Client connections opened."),
         open: metrics.gauge("crs_connections_open", "Open client connections.", &[]),
         attached: metrics.gauge("crs_clients_attached", "Registered clients.", &[]),
         attach_ok: attach("ok"),
@@ -171,6 +186,11 @@ fn connection(metrics: &Metrics) -> ConnectionMetrics {
 fn queue(metrics: &Metrics, kind: &str) -> QueueMetrics {
     let labels = [("queue", kind)];
     QueueMetrics {
+        offered: metrics.counter(
+            "crs_queue_messages_total",
+            "Messages offered, refused ones too, by kind of queue.",
+            &labels,
+        ),
         depth: metrics.gauge("crs_queue_depth", "Messages that wait, by kind of queue.", &labels),
         refused: metrics.counter(
             "crs_queue_refused_total",
@@ -194,8 +214,9 @@ mod tests {
             let family = ["_bucket", "_sum", "_count"]
                 .iter()
                 .find_map(|suffix| {
-                    name.strip_suffix(suffix)
-                        .filter(|f| f.ends_with("_seconds") || f.ends_with("_count"))
+                    name.strip_suffix(suffix).filter(|f| {
+                        ["_seconds", "_commands", "_writes"].iter().any(|s| f.ends_with(s))
+                    })
                 })
                 .unwrap_or(name);
             assert!(text.contains(&format!("# HELP {family} ")), "no help for {family}");

@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crs_types::shell;
+
 use crate::cli::{DEFAULT_CONFIG, Files};
 use crate::config::{self, Config, Problem, Source, SourceKind, Sources, Strictness};
 
@@ -61,12 +63,14 @@ impl Loader {
             let bytes = self.overrides.join("\n").into_bytes();
             sources.push(Source {
                 kind: SourceKind::CommandLine,
-                name: "command line".into(),
+                name: config::COMMAND_LINE.into(),
                 bytes,
             });
         }
         if problems.is_empty() {
-            return config::parse(&Sources::new(sources), self.strictness);
+            let mut config = config::parse(&Sources::new(sources), self.strictness)?;
+            config.files_mut().for_each(make_absolute);
+            return Ok(config);
         }
         // What the readable files say is told as well, but for what only the others could say.
         if let Err(more) = config::parse(&Sources::new(sources), self.strictness) {
@@ -90,9 +94,38 @@ impl Loader {
         config::parse(&Sources::new(vec![source]), self.strictness).map(|config| (config, true))
     }
 
+    /// The command that explains these files, from whatever folder it is called.
+    pub fn check_command(&self) -> String {
+        let word = |path: &Path| {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            shell::word(&path.display().to_string()).into_owned()
+        };
+        let mut command = "crs-node check".to_owned();
+        if self.pool != Path::new(DEFAULT_CONFIG) {
+            command = format!("{command} --config {}", word(&self.pool));
+        }
+        for (option, file) in [("--local-config", &self.local), ("--relay-config", &self.relay)] {
+            if file.named {
+                command = format!("{command} {option} {}", word(&file.path));
+            }
+        }
+        for directive in &self.overrides {
+            command = format!("{command} --set {}", shell::word(directive));
+        }
+        if self.strictness == Strictness::Lenient { command + " --lenient" } else { command }
+    }
+
     /// The file that most directives stand in, for messages.
     pub fn main_file(&self) -> &Path {
         &self.pool
+    }
+}
+
+/// What is printed about a file must hold in every folder. A socket's path may be too long for
+/// the kernel then: it stays as it is.
+fn make_absolute(path: &mut PathBuf) {
+    if let Ok(absolute) = std::path::absolute(&*path) {
+        *path = absolute;
     }
 }
 

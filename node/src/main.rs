@@ -1,6 +1,6 @@
 //! `crs-node`: reads the command line and runs one of the commands.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -62,10 +62,14 @@ fn run_ports(cli: &Cli, output: crs_node::cli::PortsOutput) -> ExitCode {
     }
 }
 
-/// Standard output may be a pipe that was closed: that is no reason to panic.
+/// Whoever closes the pipe (`| head`) has seen enough: that is no failure.
 fn print(text: &str) -> ExitCode {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("crs-node: standard output cannot be written: {error}");
+            ExitCode::FAILURE
+        }
     }
 }

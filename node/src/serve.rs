@@ -9,12 +9,13 @@ use crs_ops::{
     SystemEvent, log,
 };
 use crs_types::{Clock, SystemClock};
+use tokio::task::JoinHandle;
 
 use crate::compose::{Base, Composed, Extras};
 use crate::config::Config;
 use crate::folder::DataFolder;
 use crate::load::Loader;
-use crate::reload::Reloader;
+use crate::reload::{FilesRead, Reloader};
 use crate::signals::{Asked, Signals};
 use crate::{announce, systemd};
 
@@ -22,8 +23,10 @@ use crate::{announce, systemd};
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(120);
 /// How long what is left may take to stop.
 pub const LAST_WAIT: Duration = Duration::from_secs(20);
-/// How often the node looks at itself (certificate, disk, leaders).
+/// How often the node looks at itself (certificates, disk, leaders, accounts, clock).
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often it looks at the files of its configuration; a difference that is found twice is told.
+const FILES_EVERY: Duration = Duration::from_secs(60);
 
 /// What the process gives a node besides its configuration.
 #[derive(Debug)]
@@ -69,7 +72,8 @@ pub async fn serve(config: Config, environment: Environment) -> anyhow::Result<(
     let server = server.map(|server| server.spawn(metrics.clone(), health.clone()));
 
     let outcome = async {
-        let mut node = Box::pin(Composed::start(&config, &base, environment.extras)).await?;
+        let mut node =
+            Box::pin(Composed::start(&config, &base, environment.extras.clone())).await?;
         let mut reloader = Reloader::new(
             environment.loader.clone(),
             config.clone(),
@@ -79,13 +83,15 @@ pub async fn serve(config: Config, environment: Environment) -> anyhow::Result<(
             logging.control(),
             &metrics,
         );
+        node.secrets_are_in(reloader.secret_paths());
+        node.without_effect(reloader.without_effect());
+        // The first tap there is.
+        logging.control().follow(node.trace_hub());
         health.clear(NotReady::Starting);
         notifier.notify(SystemEvent::NodeUp);
         announce::ready(&config, &environment, &node.addresses(metrics_addr), &folder);
         let outcome = run(&mut node, &mut signals, &mut reloader, &base).await;
-        // A node that cannot go on waits for nobody.
-        let deadline = if outcome.is_ok() { DRAIN_DEADLINE } else { Duration::ZERO };
-        stop(node, deadline, &mut signals, &base).await;
+        stop(node, drain_deadline(&outcome), &mut signals, &base).await;
         outcome
     }
     .await;
@@ -114,6 +120,9 @@ async fn run(
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut watchdog = tokio::time::interval(systemd::watchdog_interval().unwrap_or(LOOK_EVERY));
+    let mut files = tokio::time::interval(FILES_EVERY);
+    files.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut reading: Option<JoinHandle<FilesRead>> = None;
     systemd::ready("serving");
     loop {
         tokio::select! {
@@ -122,10 +131,23 @@ async fn run(
                 Asked::Reload => {
                     systemd::reloading();
                     // Reads a few small files: as short as the log line that tells of it.
-                    reloader.reload();
+                    node.files_reloaded(base, reloader.reload().drift());
+                    node.secrets_are_in(reloader.secret_paths());
+                    node.without_effect(reloader.without_effect());
+                    // What is being read may be older than that.
+                    reading = None;
                     systemd::ready("serving");
                 }
             },
+            _ = files.tick(), if reading.is_none() => {
+                reading = Some(tokio::task::spawn_blocking(reloader.reading()));
+            }
+            read = ended(&mut reading) => {
+                reading = None;
+                if let Some(read) = read {
+                    node.files_looked_at(base, reloader.drift(&read));
+                }
+            }
             why = node.failed() => {
                 base.health.set(NotReady::StoreFailed, why.clone());
                 anyhow::bail!(why);
@@ -133,6 +155,15 @@ async fn run(
             _ = look.tick() => node.look(base),
             _ = watchdog.tick() => systemd::alive(),
         }
+    }
+}
+
+/// Waits for the files to be read; for ever when nobody reads. Cancel-safe.
+async fn ended(reading: &mut Option<JoinHandle<FilesRead>>) -> Option<FilesRead> {
+    match reading {
+        // A reader that panicked has been told of by the panic hook.
+        Some(handle) => handle.await.ok(),
+        None => std::future::pending().await,
     }
 }
 
@@ -150,10 +181,19 @@ async fn stop(node: Composed, deadline: Duration, signals: &mut Signals, base: &
         () = &mut alive => {}
     }
     tokio::select! {
-        closed = tokio::time::timeout(LAST_WAIT, node.close()) => if closed.is_err() {
-            tracing::warn!(module = "node", "not everything stopped in time");
-        },
+        () = last_wait(Box::pin(node.close())) => {}
         () = &mut alive => {}
+    }
+}
+
+/// How long the node waits for its clients; one that cannot go on waits for nobody.
+fn drain_deadline(outcome: &anyhow::Result<()>) -> Duration {
+    if outcome.is_ok() { DRAIN_DEADLINE } else { Duration::ZERO }
+}
+
+async fn last_wait(close: impl Future<Output = ()>) {
+    if tokio::time::timeout(LAST_WAIT, close).await.is_err() {
+        tracing::warn!(module = "node", "not everything stopped in time");
     }
 }
 
@@ -178,7 +218,8 @@ fn open_folders(config: &Config) -> anyhow::Result<DataFolder> {
         folder.ensure_dir(path)?;
     }
     folder.ensure_dir(&paths.data.join(crate::compose::SCRATCH))?;
-    if let Some(parent) = paths.admin_socket.parent() {
+    let parent = paths.admin_socket.parent();
+    if let Some(parent) = parent.filter(|parent| !parent.as_os_str().is_empty()) {
         folder.ensure_dir(parent)?;
     }
     Ok(folder)
@@ -213,11 +254,36 @@ fn start_log(
     }));
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(target: log::INIT, module = "node", "crs-node {version} starts as {}", config.name);
+    for warning in &config.warnings {
+        tracing::warn!(module = "config", "{warning}");
+    }
     Ok(logging)
 }
 
 fn tell_folder(folder: &DataFolder) {
     for path in &folder.created {
         tracing::info!(target: log::INIT, module = "node", "created {}", path.display());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn a_node_waits_two_minutes_for_its_calls_and_a_failed_one_for_nobody() {
+        assert_eq!(drain_deadline(&Ok(())), DRAIN_DEADLINE);
+        assert_eq!(drain_deadline(&Err(anyhow::anyhow!("the disk is gone"))), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_part_that_does_not_stop_is_waited_for_twenty_seconds() {
+        let began = Instant::now();
+        last_wait(std::future::pending()).await;
+        assert_eq!(began.elapsed().as_secs(), LAST_WAIT.as_secs());
+        last_wait(async {}).await;
+        assert_eq!(began.elapsed().as_secs(), LAST_WAIT.as_secs());
     }
 }

@@ -76,7 +76,7 @@ impl Metrics {
         self.recorder.register_gauge(&key(name, labels), &METADATA)
     }
 
-    /// A histogram of seconds or bytes: the buckets follow the suffix of the name.
+    /// A histogram of seconds, bytes or sizes of batches: the buckets follow the name's suffix.
     pub fn histogram(
         &self,
         name: &'static str,
@@ -84,7 +84,7 @@ impl Metrics {
         labels: &[(&'static str, &str)],
     ) -> Histogram {
         debug_assert!(
-            name.ends_with("_seconds") || name.ends_with("_bytes") || name.ends_with("_count"),
+            BUCKETS.iter().any(|(suffix, _)| name.ends_with(suffix)),
             "{name}: a histogram ends in its unit"
         );
         self.recorder.describe_histogram(described(name), None, help.into());
@@ -137,11 +137,15 @@ const BYTES: &[f64] = &[64.0, 256.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 262_144
 /// Sizes of batches.
 const COUNTS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
+/// What a histogram's name ends with, and its buckets. `_count` is none of them: the exposition
+/// puts that behind every histogram's name itself.
+const BUCKETS: &[(&str, &[f64])] =
+    &[("_seconds", SECONDS), ("_bytes", BYTES), ("_commands", COUNTS), ("_writes", COUNTS)];
+
 fn builder() -> PrometheusBuilder {
-    let sets = [("_seconds", SECONDS), ("_bytes", BYTES), ("_count", COUNTS)];
-    sets.into_iter().fold(PrometheusBuilder::new(), |builder, (suffix, buckets)| {
+    BUCKETS.iter().fold(PrometheusBuilder::new(), |builder, (suffix, buckets)| {
         builder
-            .set_buckets_for_metric(Matcher::Suffix(suffix.to_owned()), buckets)
+            .set_buckets_for_metric(Matcher::Suffix((*suffix).to_owned()), buckets)
             .expect("the bucket lists above are not empty")
     })
 }

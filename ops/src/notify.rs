@@ -104,6 +104,7 @@ impl SystemEvent {
 #[derive(Clone)]
 pub struct Notifier {
     queue: mpsc::Sender<SystemEvent>,
+    events: Counter,
     dropped: Counter,
 }
 
@@ -116,15 +117,16 @@ impl Notifier {
             event = event.event(),
             "system event"
         );
+        self.events.increment(1);
         if self.queue.try_send(event).is_err() {
             self.dropped.increment(1);
         }
     }
 
-    /// A notifier whose events go nowhere, for tests.
-    pub fn disconnected() -> Self {
-        let (queue, _) = mpsc::channel(1);
-        Self { queue, dropped: Counter::noop() }
+    /// A notifier without a script: events go to the receiver, for tests.
+    pub fn channel() -> (Self, mpsc::Receiver<SystemEvent>) {
+        let (queue, events) = mpsc::channel(QUEUE_MAX);
+        (Self { queue, events: Counter::noop(), dropped: Counter::noop() }, events)
     }
 }
 
@@ -145,9 +147,9 @@ impl NotifyHook {
         let (queue, events) = mpsc::channel(QUEUE_MAX);
         let (stop, stopped) = watch::channel(false);
         let counters = Counters::new(metrics);
-        let dropped = counters.dropped.clone();
+        let (counted, dropped) = (counters.events.clone(), counters.dropped.clone());
         let task = tokio::spawn(run_all(script, timeout, events, stopped, counters));
-        (Self { task, stop }, Notifier { queue, dropped })
+        (Self { task, stop }, Notifier { queue, events: counted, dropped })
     }
 
     /// Runs what already waits, for at most a few seconds, then ends the runner.
@@ -160,6 +162,7 @@ impl NotifyHook {
 }
 
 struct Counters {
+    events: Counter,
     runs: Counter,
     failed: Counter,
     dropped: Counter,
@@ -168,6 +171,7 @@ struct Counters {
 impl Counters {
     fn new(metrics: &Metrics) -> Self {
         Self {
+            events: metrics.counter("crs_notify_events_total", "System events.", &[]),
             runs: metrics.counter("crs_notify_runs_total", "Runs of notify.sh begun.", &[]),
             failed: metrics.counter(
                 "crs_notify_failures_total",

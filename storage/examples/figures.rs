@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 #[allow(dead_code, reason = "shared with the integration tests, which use the rest")]
 mod common;
 
-use common::{ack, config, inbox, mid, open_on, post};
+use common::{ack, config, inbox, mid, open_on, post, user};
 
 #[tokio::main(worker_threads = 2)]
 async fn main() -> std::process::ExitCode {
@@ -80,34 +80,51 @@ async fn writes_per_second_of_the_log() {
     }
 }
 
+/// Posts within the sender's group take one round, those to another group two.
 async fn posts_per_second_of_the_store() {
     for writers in [1u32, 64] {
-        let dir = tempfile::tempdir().unwrap();
-        let disk = Arc::new(OsDisk::new(dir.path()));
-        let store = open_on(disk, StoreConfig::default()).await.unwrap();
-        let clock = Arc::new(SystemClock::new());
-        let end = clock.mono().plus(Duration::from_secs(3));
-        let tasks = (0..writers).map(|writer| {
-            let (store, clock) = (store.clone(), clock.clone());
-            tokio::spawn(async move {
-                let mut count = 0;
-                while clock.mono() < end {
-                    let id = writer * 1_000_000 + count;
-                    let reply = post(&store, 10, 100 + (id % 500), id, vec![1; 300]).await;
-                    assert!(matches!(reply, Ok(PostReply::Stored { .. })), "{reply:?}");
-                    count += 1;
-                }
-                count
-            })
-        });
-        let tasks: Vec<_> = tasks.collect();
-        let mut total = 0;
-        for task in tasks {
-            total += task.await.unwrap();
+        for _ in 0..5 {
+            for near in [true, false] {
+                let posted = posts_to(near, writers).await;
+                let receivers = if near { "the sender's group" } else { "other groups" };
+                let micros = u64::from(writers) * 1_000_000 / posted.max(1);
+                println!(
+                    "store: {writers} writers to {receivers}: {posted} posts/s, {micros} µs each"
+                );
+            }
         }
-        println!("store: {writers} writers: {} posts/s", total / 3);
-        store.close().await;
     }
+}
+
+async fn posts_to(near: bool, writers: u32) -> u64 {
+    const SENDER: u32 = 10;
+    const SECONDS: u64 = 3;
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Arc::new(OsDisk::new(dir.path()));
+    let store = open_on(disk, StoreConfig::default()).await.unwrap();
+    let home = store.group_of(&user(SENDER).uri);
+    let receivers = (100..2_100).filter(|to| (store.group_of(&user(*to).uri) == home) == near);
+    let receivers: Arc<[u32]> = receivers.collect();
+    let clock = Arc::new(SystemClock::new());
+    let end = clock.mono().plus(Duration::from_secs(SECONDS));
+    let mut tasks = tokio::task::JoinSet::new();
+    for writer in 0..writers {
+        let (store, clock, receivers) = (store.clone(), clock.clone(), Arc::clone(&receivers));
+        tasks.spawn(async move {
+            let mut count = 0;
+            while clock.mono() < end {
+                let id = writer * 1_000_000 + count;
+                let to = receivers[id as usize % receivers.len()];
+                let reply = post(&store, SENDER, to, id, vec![1; 300]).await;
+                assert!(matches!(reply, Ok(PostReply::Stored { .. })), "{reply:?}");
+                count += 1;
+            }
+            u64::from(count)
+        });
+    }
+    let total: u64 = tasks.join_all().await.into_iter().sum();
+    store.close().await;
+    total / SECONDS
 }
 
 /// Sled on a file system that gets full: `CRS_TEST_DIR` must be a small one of its own.

@@ -1,5 +1,6 @@
 //! Fills a store with waiting messages, to measure how a node starts on it (docs/performance.md):
-//! `cargo run -p crs-storage --example fill -- <folder> <messages>`.
+//! `cargo run -p crs-storage --example fill -- <folder> <messages>`. With 0 messages it only says how
+//! long opening took. A third argument keeps the store open for so many seconds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,15 +21,18 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
-    let usage = "usage: fill <folder> <messages>";
+    let usage = "usage: fill <folder> <messages> [<seconds>]";
     let folder = arguments.next().ok_or(usage)?;
     let messages: u32 = arguments.next().ok_or(usage)?.parse()?;
+    let stay: u64 = arguments.next().map_or(Ok(0), |seconds| seconds.parse())?;
     std::fs::create_dir_all(&folder)?;
     let clock = Arc::new(SystemClock::new());
     let disk = Arc::new(OsDisk::new(&folder));
     let config = StoreConfig { min_free_bytes: 0, ..StoreConfig::default() };
     let hook = Arc::new(|_: &_| {});
+    let started = clock.mono();
     let store = Store::open(config, disk, clock.clone(), Unreachable, hook).await?;
+    println!("opened in {} ms", clock.mono().since(started).as_millis());
     let next = Arc::new(AtomicU32::new(0));
     let mut writers = tokio::task::JoinSet::new();
     for _ in 0..WRITERS {
@@ -49,6 +53,8 @@ async fn main() -> Result<(), Failure> {
     while let Some(done) = writers.join_next().await {
         done??;
     }
+    tokio::time::sleep(std::time::Duration::from_secs(stay)).await;
+    println!("{} bytes of log", store.status().log_bytes);
     store.close().await;
     println!("{messages} messages wait in {folder}");
     Ok(())

@@ -1,9 +1,9 @@
 //! Tables in sled, the only module that names it.
 //!
 //! Sled's flush is not a sync on Linux, and a crash may lose or garble its tail. That is harmless
-//! because tables are a cache: they are trusted only after a clean close, or when the machine
-//! has not been rebooted since they were opened (the process died, the page cache did not).
-//! Otherwise they are rebuilt from snapshot and log.
+//! because tables are a cache: they are trusted only when all of them were whole, and after a
+//! clean close or when the machine has not been rebooted since (the process died, the page cache
+//! did not). Otherwise they are rebuilt from snapshot and log.
 //!
 //! Sled does not survive a full disk: after one failed write-back every call fails. Then the
 //! tables move into memory (posts are refused meanwhile, so they do not grow) until there is
@@ -32,6 +32,8 @@ pub(crate) struct SledEngine {
 
 struct State {
     db: Option<sled::Db>,
+    /// False from when a table was cleared until all are whole again.
+    whole: bool,
     /// In place of the database while the disk is full.
     memory: Option<MemoryEngine>,
     /// Every handle that was given out; they are cut off when the database starts over.
@@ -55,10 +57,15 @@ impl SledEngine {
         fs::create_dir_all(path).map_err(|e| TableError::disk(&e))?;
         let marker = fs::read_to_string(path.join(MARKER)).unwrap_or_default();
         let trusted = marker == CLEAN || (!marker.is_empty() && marker == boot_id());
-        let state = State { db: None, memory: None, handles: BTreeMap::new() };
+        let state = State { db: None, whole: trusted, memory: None, handles: BTreeMap::new() };
         let state = Mutex::new(state);
         let this =
             Self { path: path.to_owned(), cache_bytes, suspect: AtomicBool::new(!trusted), state };
+        if !trusted {
+            // Nothing in it will be read, and opening a large database takes seconds.
+            this.reset(&mut this.lock(), Home::Disk)?;
+            return Ok(this);
+        }
         match open_db(path, cache_bytes).and_then(|db| this.mark().map(|()| db)) {
             Ok(db) => this.lock().db = Some(db),
             Err(failure) => {
@@ -70,9 +77,23 @@ impl SledEngine {
         Ok(this)
     }
 
-    /// Notes that the tables are in use during this boot.
+    /// Notes that the tables are in use during this boot. Durably: a power cut must not bring the
+    /// mark of the last clean close back.
     fn mark(&self) -> Result<(), TableError> {
-        fs::write(self.path.join(MARKER), boot_id()).map_err(|e| TableError::disk(&e))
+        let path = self.path.join(MARKER);
+        let noted = fs::write(&path, boot_id())
+            .and_then(|()| fs::File::open(&path)?.sync_all())
+            .and_then(|()| fs::File::open(&self.path)?.sync_all());
+        noted.map_err(|e| TableError::disk(&e))
+    }
+
+    /// Notes that the tables are not to be trusted.
+    fn unmark(&self, state: &mut State) -> Result<(), TableError> {
+        state.whole = false;
+        match fs::remove_file(self.path.join(MARKER)) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(TableError::disk(&e)),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -88,11 +109,11 @@ impl SledEngine {
         state.handles.clear();
         state.db = None;
         state.memory = None;
+        state.whole = false;
         let fresh = match to {
             Home::Disk => start_over(&self.path)
                 .and_then(|()| open_db(&self.path, self.cache_bytes))
-                .and_then(|db| try_out(&db).map(|()| db))
-                .and_then(|db| self.mark().map(|()| db)),
+                .and_then(|db| try_out(&db).map(|()| db)),
             Home::Memory => Err(TableError::Engine("they failed just now".to_owned())),
         };
         match fresh {
@@ -131,6 +152,7 @@ impl Engine for SledEngine {
         if let Some(memory) = &state.memory {
             return memory.clear(name);
         }
+        self.unmark(&mut state)?;
         let cleared = match &state.db {
             Some(db) => db.open_tree(name).and_then(|tree| {
                 // A write-back shows whether the database still works at all.
@@ -161,6 +183,22 @@ impl Engine for SledEngine {
         self.lock().memory = None;
     }
 
+    fn settle(&self) -> Result<(), TableError> {
+        let mut state = self.lock();
+        if state.db.is_some() && !state.whole {
+            self.mark()?;
+            state.whole = true;
+        }
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<(), TableError> {
+        match &self.lock().db {
+            Some(db) => db.flush().map(|_| ()).map_err(engine),
+            None => Ok(()),
+        }
+    }
+
     fn close(&self) -> Result<(), TableError> {
         let mut state = self.lock();
         for handle in state.handles.values() {
@@ -168,6 +206,9 @@ impl Engine for SledEngine {
         }
         state.handles.clear();
         let Some(db) = state.db.take() else { return Ok(()) };
+        if !state.whole {
+            return Ok(());
+        }
         db.flush().map_err(engine)?;
         drop(db);
         // Sled leaves the file to the page cache; the marker must not overtake it.

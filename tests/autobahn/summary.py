@@ -17,7 +17,7 @@ def too_big(folder: pathlib.Path, case: str, result: dict) -> bool:
     if not case.startswith("9."):
         return False
     report = json.loads((folder / result["reportfile"]).read_text())
-    return report.get("remoteCloseCode") == 1009
+    return report.get("remoteCloseCode") == 1009 and report.get("wasClean") is True
 
 
 def main() -> int:

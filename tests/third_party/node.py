@@ -68,6 +68,13 @@ class Node:
                 return self
         raise RuntimeError(f"the node did not start:\n{self.errors()}")
 
+    def configure(self, *lines):
+        """Adds directives to the crs.conf that the first start has made, and starts it again with them."""
+        self.stop()
+        with open(self.path / "node" / "crs.conf", "a") as file:
+            file.writelines(f"{line}\n" for line in lines)
+        return self.start(self.offset_ms)
+
     def stop(self):
         """Ends it; whether it had to be killed is an error."""
         if self.process is None:
@@ -124,7 +131,7 @@ class Domain:
         run("crs-cms", "init", "--account", account, "--secret-file", secret, "--server",
             node.server, "--server-ca", node.ready["pool_ca"], self.path)
         # One update file for many users: every test takes its own.
-        self.spare = [f"+4670{index:07}" for index in range(1, 81)]
+        self.spare = [f"+4670{index:07}" for index in range(1, 161)]
         self.users = len(self.spare)
         self.cms("user", "add", *self.spare)
         self.apply()

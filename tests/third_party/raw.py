@@ -3,6 +3,7 @@
 import base64
 import os
 import socket
+import ssl
 import struct
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -40,9 +41,13 @@ def frame(payload=b"", opcode=TEXT, *, fin=True, mask=True, reserved=0, claim=No
 class Raw:
     """A TLS connection to a node."""
 
-    def __init__(self, server, context):
+    def __init__(self, server, context, receive_buffer=None):
         host, port = server.rsplit(":", 1)
-        plain = socket.create_connection((host, int(port)), 20)
+        plain = socket.socket()
+        plain.settimeout(20)
+        if receive_buffer:
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        plain.connect((host, int(port)))
         self.tls = context.wrap_socket(plain, server_hostname=host)
         self.buffer = b""
 
@@ -56,7 +61,7 @@ class Raw:
         """Bytes; a server that has closed already is told by what is read next."""
         try:
             self.tls.sendall(data)
-        except (BrokenPipeError, ConnectionResetError):
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
             pass
 
     def _more(self):
@@ -77,6 +82,14 @@ class Raw:
             self._more()
         head, self.buffer = self.buffer.split(b"\r\n\r\n", 1)
         return int(head.split(b" ")[1]), head.decode()
+
+    def rest(self):
+        """Whatever else comes until the end."""
+        try:
+            while True:
+                self._more()
+        except (EOFError, ConnectionResetError, ssl.SSLError):
+            return self.buffer
 
     def upgrade(self):
         """Upgrades and reads `welcome`."""

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from crs_client import Leg, ProtocolError, uuid7
-from node import until
+from node import client_period, until
 
 
 def b64(data):
@@ -89,6 +89,17 @@ async def test_message_to_someone_offline_then_ack_and_receipt(user):
         assert (await client.event("msg.acked"))["mid"] == mid
         await client.ack([receipt["n"]])
         assert await client.fetch_all() == []
+
+
+async def test_an_id_stands_for_one_receiver(user):
+    alice, others = user(), [user() for _ in range(8)]
+    mid, body = uuid7(), os.urandom(300)
+    async with alice.connect() as client:
+        await client.attach()
+        assert (await client.post(others[0].uri, body, mid))["duplicate"] is False
+        for other in others[1:]:
+            assert (await refused(client.post(other.uri, body, mid))).code == "id-conflict"
+        assert (await client.post(others[0].uri, body, mid))["duplicate"] is True
 
 
 async def test_order_and_paging(user):
@@ -224,6 +235,43 @@ async def test_blacklisted_is_denied_and_cut(node, user):
     node.cli("blacklist", "remove", "police", number)
     async with dave.connect() as client:
         await client.attach()
+
+
+async def test_a_block_reaches_connections_that_never_attached(node, user):
+    eve = user()
+    number = eve.uri.removeprefix("tel:")
+    async with eve.connect() as client:
+        period = client_period(client)
+        serial = (await client.update(period))["serial"]
+        node.cli("blacklist", "add", "police", number)
+        assert await client.closed() == (1008, "denied")
+    async with eve.connect() as client:
+        for op, fields in (("upd.get", {}), ("upd.confirm", {"serial": serial})):
+            denied = await refused(client.request(op, period=period, **fields))
+            assert (denied.code, denied.reason) == ("denied", "blacklisted"), op
+    node.cli("blacklist", "remove", "police", number)
+    async with eve.connect() as client:
+        await client.update(period)
+
+
+async def test_a_block_ends_the_call_of_a_user_who_is_away(node, user):
+    """Whose connection was lost, and who could otherwise come back to the call."""
+    frank, bob = user(), user()
+    number, session = frank.uri.removeprefix("tel:"), uuid7()
+    async with bob.connect() as callee:
+        await callee.attach()
+        async with frank.connect() as caller:
+            await caller.attach()
+            await caller.request("call.invite", session=session, to=bob.uri, offer=b64(b"offer"))
+            await callee.event("call.state", session=session, state="invite")
+            await callee.request("call.answer", session=session, answer=b64(b"answer"))
+        node.cli("blacklist", "add", "police", number)
+        ended = await callee.event("call.state", session=session, state="hangup")
+        assert (ended["reason"], ended["who"], ended["detail"]) == ("not-allowed", "crs", "blacklisted")
+    async with frank.connect() as caller:
+        denied = await refused(caller.attach(resume=[session]))
+        assert (denied.code, denied.reason) == ("denied", "blacklisted")
+    node.cli("blacklist", "remove", "police", number)
 
 
 async def test_purged_may_come_back(node, user):

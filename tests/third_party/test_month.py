@@ -7,7 +7,7 @@ import pytest
 
 import crs_e2e as e2e
 from crs_client import ProtocolError
-from node import Node, refused_with_alert, until
+from node import Node, client_period, refused_with_alert, until
 from test_e2e import opened, sealed_post
 
 THIS = e2e.period_of(time.time_ns() // 1_000_000)
@@ -133,3 +133,65 @@ async def test_a_revoked_generation_is_out_at_once(moved):
             item = await client.fetch_until("content", after)
             assert opened(again, item) == b"after"
             assert mid in {item["mid"] for item in await client.fetch_all()}
+
+
+async def test_a_removed_user_is_told_so(moved):
+    """On the connection, and afterwards: never to fetch an update that is not there."""
+    node, domain = moved
+    alice = domain.user()
+    async with alice.connect() as client:
+        await client.attach()
+        await asyncio.to_thread(domain.cms, "user", "remove", alice.uri.removeprefix("tel:"))
+        await asyncio.to_thread(domain.apply)
+        assert (await client.event("unregistered"))["reason"] == "not-listed"
+        assert await client.closed() == (1008, "denied")
+    # Now, and when the certificate is good for updates only.
+    for day_of_next in (None, 12):
+        if day_of_next:
+            node.restart(day(NEXT, day_of_next))
+            await asyncio.to_thread(domain.apply)
+        async with alice.connect() as client:
+            for asked in (client.attach(), client.request("upd.get", period=client_period(client))):
+                with pytest.raises(ProtocolError) as denied:
+                    await asked
+                assert (denied.value.code, denied.value.reason) == ("denied", "not-listed")
+
+
+async def test_a_retired_ca_is_out_at_once(moved):
+    """Whoever has keys of another CA by then goes on, through the end of the month as well."""
+    node, domain = moved
+    alice, bob = domain.user(), domain.user()
+    for user in (alice, bob):
+        await user.keys()
+    [[old]] = await asyncio.to_thread(domain.cms, "ca", "list")
+    await asyncio.to_thread(domain.cms, "rotate", "ca")
+    await asyncio.to_thread(domain.apply)
+    await alice.keys()
+    async with alice.connect() as client, bob.connect() as other, bob.connect() as idle:
+        await client.attach()
+        await other.attach()
+        mid = await sealed_post(alice, client, bob.uri, b"by the new CA")
+        named = old["fingerprint"].split()[:3]
+        await asyncio.to_thread(domain.cms, "ca", "remove", *named, "--compromised")
+        await asyncio.to_thread(domain.apply)
+        assert (await other.event("unregistered"))["reason"] == "update-required"
+        for gone in (other, idle):
+            assert await gone.closed() == (1008, "denied")
+        alert = await asyncio.to_thread(refused_with_alert, node.server, bob.context(), check_time=False)
+        assert alert == "TLSV1_ALERT_UNKNOWN_CA"
+        await alice.update(client, THIS)
+    again = await asyncio.to_thread(domain.enrol, bob.uri.removeprefix("tel:"))
+    await again.keys()
+    async with again.connect() as client:
+        await client.attach()
+        item = await client.fetch_until("content", mid)
+        assert opened(again, item) == b"by the new CA"
+    await asyncio.to_thread(domain.apply, NEXT)
+    async with alice.connect() as client:
+        month = await alice.update(client, NEXT)
+    node.restart(day(NEXT, 3))
+    async with alice.connect() as client:
+        await client.attach()
+    alice.use(month)
+    async with alice.connect() as client:
+        await client.attach()

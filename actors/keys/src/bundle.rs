@@ -83,7 +83,7 @@ pub enum BundleError {
     #[error("not the text of an enrolment code: expected {TEXT_PREFIX} and base45")]
     Text,
     /// Malformed, or of an unknown version.
-    #[error("enrolment bundle: {0}")]
+    #[error("this is not an enrolment bundle, or one of a newer version: {0}")]
     Cbor(#[from] CborError),
     /// A PIN that could be guessed at once.
     #[error("a PIN needs at least {PIN_MIN} characters; leave it out to have one generated")]
@@ -95,10 +95,10 @@ pub enum BundleError {
     #[error("wrong PIN, or the bundle was changed")]
     WrongPin,
     /// The content contradicts itself.
-    #[error("enrolment bundle: {0}")]
+    #[error("its content: {0}")]
     Content(String),
     /// The certificate is not acceptable.
-    #[error("enrolment bundle: {0}")]
+    #[error("its certificate: {0}")]
     Certificate(#[from] IdentityError),
 }
 
@@ -239,7 +239,7 @@ impl Bundle {
             .map_err(|error| content(&error))?;
         let claimed = identity::unverified(&sign_cert)?;
         let at = now.max(claimed.period.start());
-        let identity = identity::verify_client_chain(&sign_cert, &[], &cas, at)?;
+        let identity = identity::verify_client(&sign_cert, &cas, at)?;
         let matches = identity.uri == inner.uri
             && identity.account == inner.account
             && identity::subject_public_key(&sign_cert)? == sign_key.public_key();

@@ -342,7 +342,7 @@ fn verify(
     }
     let signed: Signed = cbor::decode_versioned("a signed call set-up", VERSION, bytes)?;
     let certificate = CertificateDer::from(signed.cert.0);
-    let user = identity::verify_chain(&certificate, &[], cas, now)?;
+    let user = identity::verify_certificate(&certificate, cas, now)?;
     match user.period.standing(now) {
         crs_types::period::Standing::Valid => {}
         crs_types::period::Standing::NotYet

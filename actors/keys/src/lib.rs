@@ -20,6 +20,7 @@ pub mod p256;
 pub mod package;
 pub mod pool_ca;
 pub mod seal_at_rest;
+pub mod server_cert;
 pub mod srtp;
 pub mod test_ca;
 pub mod trust;

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use aws_lc_rs::agreement::{ECDH_P256, PrivateKey};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, UnparsedPublicKey,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair,
+    UnparsedPublicKey,
 };
 use crs_types::{Rng, Secret};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -151,6 +152,17 @@ impl std::fmt::Debug for SigningKey {
 /// Verifies r || s over `message` with an uncompressed SEC 1 point.
 pub fn verify(public_key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), KeyError> {
     UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public_key)
+        .verify(message, signature)
+        .map_err(|_| KeyError::Signature)
+}
+
+/// The same for a signature in DER, as X.509 has it.
+pub(crate) fn verify_der(
+    public_key: &[u8],
+    message: &[u8],
+    signature: &[u8],
+) -> Result<(), KeyError> {
+    UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, public_key)
         .verify(message, signature)
         .map_err(|_| KeyError::Signature)
 }

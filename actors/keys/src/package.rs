@@ -217,7 +217,7 @@ fn verify_identity(
 ) -> Result<UserIdentity, PackageError> {
     let claimed = identity::unverified(sign_cert)?;
     let at = now.max(claimed.period.start());
-    let identity = identity::verify_client_chain(sign_cert, &[], &trust.cas, at)?;
+    let identity = identity::verify_client(sign_cert, &trust.cas, at)?;
     if identity.account != trust.account || identity.uri != *uri {
         let expected =
             UserIdentity { account: trust.account.clone(), uri: uri.clone(), ..identity.clone() };

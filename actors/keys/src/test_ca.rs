@@ -77,7 +77,7 @@ impl TestCa {
         now: Timestamp,
     ) -> Result<UserIdentity, IdentityError> {
         let cas = [self.ca.certificate().clone()];
-        let identity = identity::verify_chain(end_entity, &[], &cas, now)?;
+        let identity = identity::verify_certificate(end_entity, &cas, now)?;
         if !identity.uri.is_test_client() || identity.account != *self.ca.account() {
             return Err(IdentityError::TestClient);
         }
@@ -150,7 +150,7 @@ mod tests {
         let keys = ca.issue(&client(), &mut SeededRng::new(5), NOW).unwrap();
         let cas = ca.trust().cas;
         assert_eq!(
-            identity::verify_client_chain(&keys.sign_cert, &[], &cas, NOW),
+            identity::verify_client(&keys.sign_cert, &cas, NOW),
             Err(IdentityError::TestClient)
         );
     }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::account_ca::AccountCa;
 use crate::cbor::{self, Bytes, CborError};
 use crate::cose::{self, CoseError};
+use crate::derive;
 use crate::identity::{self, IdentityError};
 
 const PURPOSE: &str = "crs-trust-v1";
@@ -158,6 +159,17 @@ pub fn connected_from_wire(
         }
     }
     Ok(out)
+}
+
+/// What the administrators of two organisations compare: over account and CAs together. Whoever
+/// swaps the file that is handed over could otherwise pose as the domain.
+pub fn domain_fingerprint<'a>(account: &AccountId, cas: impl Iterator<Item = &'a [u8]>) -> String {
+    let mut input = account.folded().into_bytes();
+    for ca in cas {
+        input.push(0);
+        input.extend_from_slice(&derive::sha256(ca));
+    }
+    derive::fingerprint(&input)
 }
 
 /// CA certificates from a file, checked: 1 to [`CAS_MAX`] usable ones.

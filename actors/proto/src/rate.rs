@@ -44,6 +44,11 @@ impl Bucket {
         }
         Err(missing)
     }
+
+    /// When it is full again, at whatever rate tokens were taken.
+    pub fn full_at(&self) -> Mono {
+        self.full_at
+    }
 }
 
 #[cfg(test)]

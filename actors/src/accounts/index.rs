@@ -1,5 +1,6 @@
 //! The users of one update file, packed: 48 bytes each, whatever their certificates weigh.
 
+use crs_types::uri::NUMBER_DIGITS_MAX;
 use crs_types::{AccountId, BlobHash, Generation, Period, Uri};
 use rustls_pki_types::CertificateDer;
 
@@ -141,6 +142,21 @@ impl PeriodIndex {
         self.users.get(index)
     }
 
+    /// Numbers that begin with these digits, written as people write them; the shorter ones first.
+    pub fn numbers_from(&self, digits: &str) -> impl Iterator<Item = String> {
+        let room = NUMBER_DIGITS_MAX.checked_sub(digits.len());
+        let room = room.filter(|_| digits.bytes().all(|b| b.is_ascii_digit()));
+        let head = with_digits(1, digits).filter(|_| room.is_some()).unwrap_or(u64::MAX);
+        (0..=room.unwrap_or(0)).flat_map(move |more| {
+            let scale = 10u64.saturating_pow(u32::try_from(more).unwrap_or(u32::MAX));
+            let below = |end: u64| self.numbers.partition_point(|number| *number < end);
+            let (from, to) =
+                (head.saturating_mul(scale), (head.saturating_add(1)).saturating_mul(scale));
+            let range = below(from)..below(to);
+            self.numbers[range].iter().map(|number| format!("+{}", &number.to_string()[1..]))
+        })
+    }
+
     /// Number of users.
     pub fn len(&self) -> usize {
         self.users.len()
@@ -155,8 +171,11 @@ impl PeriodIndex {
 /// A telephone number as an integer: its digits behind a 1, so that leading zeros count. `None`
 /// for test clients, which no update file holds.
 fn number(uri: &Uri) -> Option<u64> {
-    let digits = uri.as_str().strip_prefix("tel:+")?;
-    digits.bytes().try_fold(1u64, |sum, digit| {
+    with_digits(1, uri.as_str().strip_prefix("tel:+")?)
+}
+
+fn with_digits(start: u64, digits: &str) -> Option<u64> {
+    digits.bytes().try_fold(start, |sum, digit| {
         let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
         sum.checked_mul(10)?.checked_add(digit)
     })

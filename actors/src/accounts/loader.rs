@@ -1,5 +1,6 @@
-//! Builds the view from the control state and the update files' blobs. Files that an earlier view
-//! has indexed are taken over from it, so that a change costs no more than what is new.
+//! Builds the view from the control state and the update files' blobs. Accounts that have not
+//! changed and files that an earlier view has indexed are taken over from it, so that a change costs
+//! no more than the account it is about.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -49,8 +50,12 @@ pub async fn load(
 ) -> AccountsView {
     let mut accounts = BTreeMap::new();
     for (id, record) in &state.accounts {
-        let account = account(record, before, blobs).await;
-        accounts.insert(id.clone(), Arc::new(account));
+        let known = before.account(id).filter(|account| account.is_of(record));
+        let account = match known {
+            Some(same) => Arc::clone(same),
+            None => Arc::new(account(record, before, blobs).await),
+        };
+        accounts.insert(id.clone(), account);
     }
     AccountsView { version: state.version, accounts }
 }
@@ -61,7 +66,7 @@ pub fn index(bytes: &[u8], blob: BlobHash) -> Result<PeriodIndex, LoadError> {
     Ok(PeriodIndex::build(&content(&file), bytes, blob)?)
 }
 
-async fn account(record: &Record, before: &AccountsView, blobs: &dyn UpdateBlobs) -> Account {
+async fn account(record: &Arc<Record>, before: &AccountsView, blobs: &dyn UpdateBlobs) -> Account {
     let known = before.account(&record.id);
     let mut periods = BTreeMap::new();
     for (period, update) in &record.updates {
@@ -81,7 +86,10 @@ async fn account(record: &Record, before: &AccountsView, blobs: &dyn UpdateBlobs
         }
     }
     let blacklist: BTreeSet<_> = record.blacklist.keys().cloned().collect();
-    Account::new(record.id.clone(), periods, blacklist)
+    let complete = periods.len() == record.updates.len();
+    let account = Account::new(record.id.clone(), periods, blacklist);
+    // What could not be read is tried again at the next change.
+    if complete { account.of(record) } else { account }
 }
 
 async fn read(update: &UpdateRecord, blobs: &dyn UpdateBlobs) -> Result<PeriodIndex, LoadError> {
@@ -111,5 +119,65 @@ fn content(file: &UpdateFile) -> PeriodContent<'_> {
                 package: user.sealed.as_slice(),
             })
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use crs_storage::command::Sealed;
+    use crs_types::{AccountId, Period, Timestamp, Uri};
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    struct Broken;
+
+    impl UpdateBlobs for Broken {
+        fn load(&self, _: BlobHash) -> BoxFuture<'static, io::Result<Vec<u8>>> {
+            async { Err(io::Error::other("planted")) }.boxed()
+        }
+    }
+
+    fn id(name: &str) -> AccountId {
+        AccountId::parse(name).unwrap()
+    }
+
+    fn record(name: &str) -> Arc<Record> {
+        Arc::new(Record {
+            id: id(name),
+            secret: Sealed::from(Vec::new()),
+            cms_key: None,
+            created: Timestamp::from_secs(1),
+            blacklist: BTreeMap::new(),
+            newest_serial: None,
+            updates: BTreeMap::new(),
+        })
+    }
+
+    fn same(a: &AccountsView, b: &AccountsView, name: &str) -> bool {
+        Arc::ptr_eq(a.account(&id(name)).unwrap(), b.account(&id(name)).unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_account_is_built_anew_only_when_its_record_has_changed() {
+        let mut state = ControlState::default();
+        for name in ["acme", "brick", "torn"] {
+            state.accounts.insert(id(name), record(name));
+        }
+        let torn = Arc::make_mut(state.accounts.get_mut(&id("torn")).unwrap());
+        let period = Period::at(Timestamp::from_secs(1_800_000_000));
+        let (created, applied) = (torn.created, torn.created);
+        let blob = BlobHash([7; 32]);
+        let update = UpdateRecord { period, serial: 1, created, applied, blob, size: 1 };
+        torn.updates.insert(period, update);
+        let first = load(&state, &AccountsView::default(), &Broken).await;
+        let acme = Arc::make_mut(state.accounts.get_mut(&id("acme")).unwrap());
+        acme.blacklist.insert(Uri::parse("+46701").unwrap(), Timestamp::from_secs(2));
+        let second = load(&state, &first, &Broken).await;
+        assert!(!same(&first, &second, "acme") && same(&first, &second, "brick"));
+        assert!(second.account(&id("acme")).unwrap().blacklist.len() == 1);
+        assert!(!same(&first, &second, "torn"), "what could not be read is tried again");
     }
 }

@@ -11,9 +11,11 @@ mod registry;
 #[cfg(test)]
 mod tests;
 mod view;
+mod worth;
 
 pub use follow::{follow, refresh};
 pub use index::{IndexError, PeriodContent, PeriodIndex, Span, User, UserRow};
 pub use loader::{LoadError, UpdateBlobs, index, load};
 pub use registry::{AccountRegistry, BlobReader};
 pub use view::{Account, AccountsView, Revoked};
+pub use worth::{ShownKeys, Worthless};

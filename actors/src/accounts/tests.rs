@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crs_keys::identity::IssuerId;
 use crs_proto::wire::life::DeniedReason;
 use crs_types::period::{GRACE, UPDATE_ONLY};
 use crs_types::{Generation, Period, Timestamp, Uri};
 
-use super::{Account, AccountRegistry, AccountsView};
+use super::{Account, AccountRegistry, AccountsView, ShownKeys};
 use crate::testing::{Domain, NOW};
 
 fn month() -> Period {
@@ -20,6 +21,12 @@ fn uri(number: &str) -> Uri {
 
 fn just_before(time: Timestamp) -> Timestamp {
     time.minus(Duration::from_millis(1))
+}
+
+/// Keys certified by the domain's present CA.
+fn shown(domain: &Domain, generation: u32) -> ShownKeys {
+    let issuer = IssuerId::of(domain.ca.certificate()).unwrap();
+    ShownKeys { generation: Generation(generation), issuer: Some(issuer) }
 }
 
 fn serial_of(account: &Account, now: Timestamp) -> Option<Period> {
@@ -49,7 +56,8 @@ fn keys_attach_in_their_month_and_its_grace_and_not_after() {
         acme.user_of("+46701", period, 1);
     }
     let account = acme.account();
-    let attach = |now| account.may_attach(&uri("+46701"), month(), Generation(1), now);
+    let keys = shown(&acme, 1);
+    let attach = |now| account.may_attach(&uri("+46701"), month(), keys, now);
     let end = month().end();
     assert_eq!(attach(just_before(month().start())), Err(DeniedReason::NotAuthorised));
     assert_eq!(attach(month().start()), Ok(()));
@@ -63,8 +71,10 @@ fn keys_attach_in_their_month_and_its_grace_and_not_after() {
 fn the_newest_generation_of_any_file_revokes_the_others() {
     let mut acme = Domain::new("acme");
     acme.user_of("+46701", month(), 1);
+    let keys = [1, 2].map(|generation| (generation, shown(&acme, generation)));
     let attach = |account: &Account, generation| {
-        account.may_attach(&uri("+46701"), month(), Generation(generation), NOW)
+        let (_, keys) = keys.iter().find(|(of, _)| *of == generation).unwrap();
+        account.may_attach(&uri("+46701"), month(), *keys, NOW)
     };
     let account = acme.account();
     assert_eq!(attach(&account, 1), Ok(()));
@@ -73,6 +83,56 @@ fn the_newest_generation_of_any_file_revokes_the_others() {
     let account = acme.account();
     assert_eq!(attach(&account, 1), Err(DeniedReason::Revoked));
     assert_eq!(attach(&account, 2), Ok(()));
+}
+
+/// Whoever was removed is told so, and never to fetch an update that is not there for him.
+#[test]
+fn only_who_finds_an_update_is_told_to_fetch_one() {
+    let mut acme = Domain::new("acme");
+    let late = month().previous().previous();
+    for (number, period) in
+        [("+46701", late), ("+46702", late), ("+46702", month()), ("+46703", month())]
+    {
+        acme.user_of(number, period, 1);
+    }
+    acme.user_of("+46704", month().next(), 1);
+    let (account, keys) = (acme.account(), shown(&acme, 1));
+    let attach = |number, period| account.may_attach(&uri(number), period, keys, NOW);
+    assert_eq!(attach("+46701", late), Err(DeniedReason::NotListed));
+    assert_eq!(attach("+46702", late), Err(DeniedReason::UpdateRequired));
+    assert_eq!(attach("+46703", month()), Ok(()));
+    assert_eq!(attach("+46704", month()), Err(DeniedReason::NotListed));
+    assert!(account.stands(&uri("+46704"), keys, NOW).is_ok(), "next month's keys are there");
+    // While there is no file to fetch anything from, the operator has to apply one.
+    let mut acme = Domain::new("acme");
+    acme.user_of("+46701", late, 1);
+    let attach = acme.account().may_attach(&uri("+46701"), late, keys, NOW);
+    assert_eq!(attach, Err(DeniedReason::AccountNotLoaded));
+}
+
+/// The file that was made last names the CAs, whatever its month: a new one is believed before its
+/// month begins, and one that is left out is out in the months of older files, too.
+#[test]
+fn the_newest_file_names_the_cas() {
+    let mut acme = Domain::new("acme");
+    acme.user_of("+46701", month().previous(), 1);
+    acme.user_of("+46701", month(), 1);
+    let old = shown(&acme, 1);
+    acme.rotate_ca();
+    acme.user_of("+46701", month().next(), 1);
+    let new = shown(&acme, 1);
+    let stands = |account: &Account, keys| account.stands(&uri("+46701"), keys, NOW).is_ok();
+    let account = acme.account();
+    assert_eq!(account.cas().len(), 2);
+    assert!(stands(&account, old) && stands(&account, new));
+    // The file of this month again, without the old CA.
+    acme.retire_ca();
+    acme.user_of("+46701", month(), 1);
+    let account = acme.account();
+    assert_eq!(account.cas(), [acme.ca.certificate().clone()]);
+    assert!(!stands(&account, old) && stands(&account, new));
+    let attach = account.may_attach(&uri("+46701"), month(), old, NOW);
+    assert_eq!(attach, Err(DeniedReason::Revoked));
 }
 
 #[test]

@@ -1,14 +1,16 @@
 //! One consistent state of all accounts, and the questions the node asks of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
+use crs_keys::identity::IssuerId;
 use crs_proto::wire::life::DeniedReason;
+use crs_storage::command::control::Account as Record;
 use crs_types::period::Standing;
 use crs_types::{AccountId, Generation, Period, Timestamp, Uri};
 use rustls_pki_types::CertificateDer;
 
-use super::{PeriodIndex, User};
+use super::{PeriodIndex, ShownKeys, User, Worthless};
 
 /// All accounts as of one version of the control state.
 #[derive(Debug, Default)]
@@ -28,7 +30,11 @@ pub struct Account {
     pub periods: BTreeMap<Period, Arc<PeriodIndex>>,
     /// Barred users.
     pub blacklist: BTreeSet<Uri>,
-    cas: Vec<CertificateDer<'static>>,
+    /// By their keys.
+    issuers: Vec<IssuerId>,
+    /// The control record this was wholly built from. Weak, so that the next change of the record
+    /// need not copy it.
+    record: Weak<Record>,
 }
 
 /// A certificate's generation is older than the newest of its user.
@@ -89,13 +95,24 @@ impl Account {
         periods: BTreeMap<Period, Arc<PeriodIndex>>,
         blacklist: BTreeSet<Uri>,
     ) -> Self {
-        let mut cas: Vec<CertificateDer<'static>> = Vec::new();
-        for ca in periods.values().rev().flat_map(|index| &index.cas) {
-            if !cas.contains(ca) {
-                cas.push(ca.clone());
-            }
-        }
-        Self { id, periods, blacklist, cas }
+        let mut account = Self { id, periods, blacklist, issuers: Vec::new(), record: Weak::new() };
+        account.issuers = account.cas().iter().filter_map(|ca| IssuerId::of(ca).ok()).collect();
+        account
+    }
+
+    /// The same, built from `record` with nothing left out.
+    pub(super) fn of(self, record: &Arc<Record>) -> Self {
+        Self { record: Arc::downgrade(record), ..self }
+    }
+
+    /// True when `record` says nothing else than when this was built.
+    pub(super) fn is_of(&self, record: &Arc<Record>) -> bool {
+        Weak::ptr_eq(&self.record, &Arc::downgrade(record))
+    }
+
+    /// The update file that was made last, whatever its month.
+    pub fn newest(&self) -> Option<&Arc<PeriodIndex>> {
+        self.periods.values().max_by_key(|index| index.serial)
     }
 
     /// The update file in force: of this month, or of the last one while its grace runs.
@@ -126,20 +143,21 @@ impl Account {
         }
     }
 
-    /// Whether a user with verified keys of `period` and `generation` may attach now.
+    /// Whether a user with verified keys of `period` may attach now. Told to fetch an update is
+    /// only who finds one.
     pub fn may_attach(
         &self,
         uri: &Uri,
         period: Period,
-        generation: Generation,
+        keys: ShownKeys,
         now: Timestamp,
     ) -> Result<(), DeniedReason> {
-        if self.blacklist.contains(uri) {
-            return Err(DeniedReason::Blacklisted);
-        }
-        self.check_generation(uri, generation).map_err(|_| DeniedReason::Revoked)?;
+        self.stands(uri, keys, now).map_err(Worthless::denied)?;
         match period.standing(now) {
             Standing::Valid => {}
+            Standing::UpdateOnly if self.offered(now).next().is_none() => {
+                return Err(DeniedReason::AccountNotLoaded);
+            }
             Standing::UpdateOnly => return Err(DeniedReason::UpdateRequired),
             Standing::NotYet | Standing::Expired => return Err(DeniedReason::NotAuthorised),
         }
@@ -147,7 +165,7 @@ impl Account {
         match current.user(uri) {
             None => Err(DeniedReason::NotListed),
             // A generation that no applied file names: its update has not been applied yet.
-            Some(_) if self.newest_generation(uri) != Some(generation) => {
+            Some(_) if self.newest_generation(uri) != Some(keys.generation) => {
                 Err(DeniedReason::NotAuthorised)
             }
             Some(_) => Ok(()),
@@ -159,10 +177,16 @@ impl Account {
         !self.blacklist.contains(uri) && self.user(uri, now).is_some_and(|user| user.listed)
     }
 
-    /// CA certificates against which a client certificate is checked: those of all periods, so
-    /// that a certificate of last month outlives a change of the CA.
+    /// CA certificates against which a client certificate is checked: those that the newest update
+    /// file names. A CA that it does not name is retired, whatever older files say
+    /// (docs/adr/the-newest-file-names-the-cas.md).
     pub fn cas(&self) -> &[CertificateDer<'static>] {
-        &self.cas
+        self.newest().map_or(&[], |index| &index.cas)
+    }
+
+    /// The same by their keys.
+    pub(super) fn issuers(&self) -> &[IssuerId] {
+        &self.issuers
     }
 
     /// Current and next month, where they are applied: what clients are offered.

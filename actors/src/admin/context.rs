@@ -10,7 +10,7 @@ use crs_ops::{Notifier, SystemEvent};
 use crs_types::{Mono, NodeId, Timestamp};
 use tokio::sync::Semaphore;
 
-use super::{AdminStore, HealthProbe, RelayView, SessionsView};
+use super::{AdminStore, HealthProbe, RelayView, SessionsView, Watched};
 use crate::accounts::AccountRegistry;
 use crate::context::NodeContext;
 use crate::trace::{DebugEvent, TraceEvent, TraceHub, TraceSink};
@@ -37,6 +37,25 @@ pub struct AdminParts {
     pub facts: NodeFacts,
 }
 
+/// Commands for the operator of this machine, as they may be pasted.
+#[derive(Debug, Clone, Default)]
+pub struct OperatorCommands {
+    /// Explains the configuration that this node runs with.
+    pub check: String,
+    /// Has the node read its configuration again.
+    pub reload: String,
+    /// Starts the node anew.
+    pub restart: String,
+    /// Shows what it said last.
+    pub log: String,
+    /// Shows what its relay said last.
+    pub relay_log: String,
+    /// Lets the node have as many open files as it wants.
+    pub open_files: String,
+    /// Makes the folder whose name follows for the node's user.
+    pub make_folder: String,
+}
+
 /// Facts about the node that do not change while it runs.
 #[derive(Debug, Clone)]
 pub struct NodeFacts {
@@ -44,16 +63,20 @@ pub struct NodeFacts {
     pub accounts_dir: PathBuf,
     /// Directory of the store.
     pub data_dir: PathBuf,
+    /// Posts are refused while fewer bytes are free.
+    pub disk_min_free: u64,
     /// The notification script, when one is configured.
     pub notify_script: Option<PathBuf>,
     /// Addresses of the client listener.
     pub listen: Vec<SocketAddr>,
-    /// End of the node's TLS certificate.
-    pub certificate_end: Option<Timestamp>,
+    /// What the node's own watch has found.
+    pub watched: Arc<Watched>,
     /// Monotonic time of the start.
     pub started: Mono,
     /// Open files that the node wants to be allowed.
     pub open_files_wanted: u64,
+    /// What an operator may paste.
+    pub commands: OperatorCommands,
 }
 
 /// Shared by all admin connections of a node.
@@ -117,7 +140,7 @@ impl AdminContext {
         if self.hub.enabled() {
             self.hub.emit(TraceEvent::Event(DebugEvent {
                 time: self.now(),
-                module: "system",
+                module: "system".to_owned(),
                 information: format!("{} {}", event.unit(), event.event()),
             }));
         }

@@ -4,7 +4,7 @@ use crs_admin_api::{AdminError, Code};
 use crs_keys::update::{Inadmissible, UpdateError};
 use crs_storage::command::control::ControlRefusal;
 use crs_storage::store::{ReadError, WriteError};
-use crs_types::AccountId;
+use crs_types::{AccountId, Period};
 
 /// No account of that id.
 pub(super) fn no_account(account: &AccountId) -> AdminError {
@@ -72,13 +72,25 @@ pub(super) fn update(error: &UpdateError) -> AdminError {
     AdminError::new(code, error.to_string())
 }
 
-/// An update file that may not be applied now.
-pub(super) fn inadmissible(error: &Inadmissible) -> AdminError {
-    let code = match error {
-        Inadmissible::OlderSerial { .. } => Code::OldSerial,
-        Inadmissible::Period { .. } => Code::WrongPeriod,
-    };
-    AdminError::new(code, error.to_string())
+/// An update file that may not be applied now. `remake` is its month when that has no newer file
+/// yet: then it may be the newest of its month, and the month needs one all the same.
+pub(super) fn inadmissible(error: &Inadmissible, remake: Option<Period>) -> AdminError {
+    match (error, remake) {
+        (Inadmissible::OlderSerial { newest, found }, Some(period)) => {
+            let message = format!(
+                "the file for {period} (serial {found}) was made before the file in force (serial \
+                 {newest}), and may say what has been revoked since"
+            );
+            let hint = format!(
+                "have {period} made anew, `crs-cms update create --period {period}`, and apply that"
+            );
+            AdminError::with_hint(Code::OldSerial, message, hint)
+        }
+        (Inadmissible::OlderSerial { .. }, None) => {
+            AdminError::new(Code::OldSerial, error.to_string())
+        }
+        (Inadmissible::Period { .. }, _) => AdminError::new(Code::WrongPeriod, error.to_string()),
+    }
 }
 
 /// A file in the accounts directory that could not be written.

@@ -68,6 +68,11 @@ pub(super) fn write_blacklist<'a>(
     account: &AccountId,
     users: impl Iterator<Item = &'a Uri>,
 ) -> io::Result<()> {
+    let text = blacklist_text(account, users);
+    replace(&create(root, account)?.join("blacklist"), text.as_bytes())
+}
+
+fn blacklist_text<'a>(account: &AccountId, users: impl Iterator<Item = &'a Uri>) -> String {
     let mut text = format!(
         "# Blocked users of account {account}, one number a line.\n\
          # After a change by hand: crs-cli reload account\n"
@@ -76,7 +81,7 @@ pub(super) fn write_blacklist<'a>(
         text.push_str(&uri.to_string());
         text.push('\n');
     });
-    replace(&create(root, account)?.join("blacklist"), text.as_bytes())
+    text
 }
 
 /// Reads the blacklist; `None` when there is no file.
@@ -116,6 +121,17 @@ fn parse_blacklist(text: &str) -> BlacklistFile {
         }
     }
     file
+}
+
+/// Door of the fuzz target `blacklist_file`: any file is understood or its lines are named, and
+/// what was understood is written so that it reads back.
+#[cfg(fuzzing)]
+pub fn fuzz_blacklist(bytes: &[u8]) {
+    let found = parse_blacklist(&String::from_utf8_lossy(bytes));
+    assert!(found.problems.len() <= PROBLEMS_MAX);
+    let account = AccountId::parse("police").expect("a valid id");
+    let again = parse_blacklist(&blacklist_text(&account, found.users.iter()));
+    assert_eq!((again.users, again.problems), (found.users, Vec::new()));
 }
 
 /// Written beside, synced, renamed: a reader sees the old file or the new one.

@@ -26,7 +26,8 @@ impl AdminContext {
         tokio::time::timeout(LOAD_TIMEOUT, look).await.is_ok()
     }
 
-    /// Ends a user's registrations, sessions and connections. Returns the connections.
+    /// Ends a user's registrations, sessions and connections, also those that never registered.
+    /// Returns the connections.
     pub(super) fn drop_user(
         &self,
         account: &AccountId,
@@ -38,7 +39,21 @@ impl AdminContext {
         if reason != UnregisteredReason::Purged {
             self.sessions.end_user(account, uri);
         }
-        found.len() as u64
+        let told: Vec<_> = found.iter().map(|registration| registration.connection).collect();
+        let others = self.node.crowd.end_where(|a, u| a == account && u == uri, &told, reason);
+        found.len() as u64 + others
+    }
+
+    /// Ends all connections of an account, also those that never registered. Returns their number.
+    pub(super) fn drop_all_of_account(
+        &self,
+        account: &AccountId,
+        reason: UnregisteredReason,
+    ) -> u64 {
+        let registered = self.node.directory.of_account(account);
+        let told: Vec<_> = registered.iter().map(|registration| registration.connection).collect();
+        let closed = self.drop_of_account(account, |_| Some(reason));
+        closed + self.node.crowd.end_where(|a, _| a == account, &told, reason)
     }
 
     /// Ends the connections of an account for which `reason` gives one. Returns their number.

@@ -17,12 +17,17 @@ mod files;
 mod lines;
 mod listener;
 mod loaded;
+mod watched;
+
+#[cfg(fuzzing)]
+pub use files::fuzz_blacklist;
 
 pub use connection::{CONNECTIONS_MAX, IDLE};
-pub use context::{AdminContext, AdminParts, NodeFacts};
+pub use context::{AdminContext, AdminParts, NodeFacts, OperatorCommands};
 pub use listener::{AdminListener, AdminListenerArguments, BindError, bind};
 pub use probe::{HealthProbe, NoProbe};
 pub use seams::{AdminStore, RelayResource, RelayView, SessionsView};
+pub use watched::{Found, ShownCertificate, Watched};
 
 #[cfg(test)]
 mod tests;

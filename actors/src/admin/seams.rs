@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crs_proto::session::Summary;
 use crs_relay::{RelayCounters, RelayType};
 use crs_storage::command::control::{ControlCommand, ControlReply, ControlState};
-use crs_storage::store::{Confirmed, ReadError, Store, StoreStatus, UserCounters, WriteError};
+use crs_storage::store::{
+    Confirmed, PutBlob, ReadError, Store, StoreStatus, UserCounters, WriteError,
+};
 use crs_types::{AccountId, AllocationId, BlobHash, GroupId, SessionId, Timestamp, Uri};
 use futures_util::future::BoxFuture;
 
@@ -22,7 +24,7 @@ pub trait AdminStore: Send + Sync {
         command: ControlCommand,
     ) -> BoxFuture<'_, Result<Confirmed<ControlReply>, WriteError>>;
     /// Stores a blob.
-    fn put_blob(&self, bytes: Vec<u8>) -> BoxFuture<'_, Result<BlobHash, WriteError>>;
+    fn put_blob(&self, bytes: Vec<u8>) -> BoxFuture<'_, Result<PutBlob, WriteError>>;
     /// A blob's content.
     fn get_blob(&self, hash: BlobHash) -> BoxFuture<'_, Result<Vec<u8>, ReadError>>;
     /// Counters of users, sorted.
@@ -48,7 +50,7 @@ impl AdminStore for Store {
         Box::pin(self.propose_control(command))
     }
 
-    fn put_blob(&self, bytes: Vec<u8>) -> BoxFuture<'_, Result<BlobHash, WriteError>> {
+    fn put_blob(&self, bytes: Vec<u8>) -> BoxFuture<'_, Result<PutBlob, WriteError>> {
         Box::pin(Self::put_blob(self, bytes))
     }
 

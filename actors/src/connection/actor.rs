@@ -63,7 +63,9 @@ impl Actor for Connection {
     ) -> Result<(), ActorProcessingErr> {
         match message.take() {
             ConnectionMsg::Event(event) => on_event(state, event),
+            ConnectionMsg::News => on_news(state),
             ConnectionMsg::Unregister(reason) => on_unregister(state, reason),
+            ConnectionMsg::Review => on_review(state),
             ConnectionMsg::Close => state.close(Close::GoingAway),
             ConnectionMsg::Internal(Internal(inner)) => on_inner(state, inner),
         }
@@ -103,7 +105,7 @@ fn on_inner(state: &mut State, inner: Inner) {
                 return;
             }
             let config = state.config();
-            let admission = state.core.receive(&config, frame, now);
+            let admission = state.core.receive(&config, &mut state.member.buckets(), frame, now);
             admitted(state, admission);
         }
         Inner::Heard(permit) => {
@@ -114,7 +116,8 @@ fn on_inner(state: &mut State, inner: Inner) {
         Inner::Tick => on_tick(state),
         Inner::BulkWritten => op::message::page_written(state),
         Inner::Answered(answered) => on_answered(state, *answered),
-        Inner::Ended(ended) => on_ended(state, ended),
+        Inner::Ending(ended) => on_ending(state, ended),
+        Inner::Ended => state.over = true,
         #[cfg(test)]
         Inner::Panic => panic!("planted"),
     }
@@ -149,21 +152,38 @@ fn on_answered(state: &mut State, Answered { id, answer }: Answered) {
 fn on_event(state: &mut State, event: ServerEvent) {
     let event = match event {
         ServerEvent::CallState(call) => Event::CallState(call),
-        ServerEvent::MessageNew(new) => match state.arrived(new.newest) {
-            Some(new) => Event::MessageNew(new),
-            None => return,
-        },
+        ServerEvent::MessageAcked(_) if state.is_behind() => return,
         ServerEvent::MessageAcked(acked) => Event::MessageAcked(acked),
         ServerEvent::Offers(offers) => Event::UpdateOffer(offers),
     };
     state.event(&event);
 }
 
+/// Becomes `msg.new` unless the client knows already that there is something to fetch.
+fn on_news(state: &mut State) {
+    let newest = state.told.take_news();
+    if let Some(new) = state.arrived(newest) {
+        state.event(&Event::MessageNew(new));
+    }
+}
+
+/// The accounts have changed, and this connection had no registration then.
+fn on_review(state: &mut State) {
+    let (view, now) = (state.context.accounts.view(), state.context.clock.now());
+    if let Some(reason) = view.ends_connection(&state.identity, state.keys, now) {
+        on_unregister(state, reason);
+    }
+}
+
+/// What ends a connection ends it whether or not it is registered still.
 fn on_unregister(state: &mut State, reason: UnregisteredReason) {
-    if !state.end_attachment(reason) {
+    if state.closing {
         return;
     }
-    state.event(&Event::Unregistered(Unregistered { reason }));
+    let registered = state.end_attachment(reason);
+    if registered {
+        state.event(&Event::Unregistered(Unregistered { reason }));
+    }
     match reason {
         UnregisteredReason::Purged => state.close(Close::Purged),
         UnregisteredReason::NodeDrain => state.close(Close::GoingAway),
@@ -171,9 +191,12 @@ fn on_unregister(state: &mut State, reason: UnregisteredReason) {
         // Revoked keys, a barred user, no account: nothing this connection may still do.
         UnregisteredReason::Blacklisted
         | UnregisteredReason::AccountDeleted
+        | UnregisteredReason::NotListed
         | UnregisteredReason::UpdateRequired => state.close(Close::Denied),
         UnregisteredReason::Client | UnregisteredReason::Replaced | UnregisteredReason::Error => {
-            state.clean_up_later();
+            if registered {
+                state.clean_up_later();
+            }
         }
     }
 }
@@ -205,7 +228,7 @@ fn on_tick(state: &mut State) {
     state.arm();
 }
 
-fn on_ended(state: &mut State, ended: Ended) {
+fn on_ending(state: &mut State, ended: Ended) {
     let metrics = &state.context.metrics.connection;
     let reason = match ended {
         Ended::ByClient => UnregisteredReason::Client,
@@ -222,5 +245,5 @@ fn on_ended(state: &mut State, ended: Ended) {
         }
     };
     state.end_attachment(reason);
-    state.over = true;
+    state.closing = true;
 }

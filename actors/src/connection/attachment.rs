@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crs_proto::wire::life::UnregisteredReason;
+use crs_proto::wire::word;
 
 use crate::context::NodeContext;
 use crate::directory::Registration;
@@ -81,6 +82,7 @@ impl Drop for Attachment {
             | UnregisteredReason::Purged
             | UnregisteredReason::Blacklisted
             | UnregisteredReason::AccountDeleted
+            | UnregisteredReason::NotListed
             | UnregisteredReason::KeepaliveTimeout
             | UnregisteredReason::UpdateRequired
             | UnregisteredReason::NodeDrain
@@ -89,13 +91,5 @@ impl Drop for Attachment {
             }
         }
         self.trace(AttachState::Unregistered, word(&self.reason));
-    }
-}
-
-/// A reason as the wire spells it.
-pub(super) fn word<T: serde::Serialize>(reason: &T) -> String {
-    match serde_json::to_value(reason) {
-        Ok(serde_json::Value::String(word)) => word,
-        Ok(_) | Err(_) => String::new(),
     }
 }

@@ -1,6 +1,10 @@
 //! How the rest of the node reaches a client connection.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crs_proto::wire::life::UnregisteredReason;
+use crs_proto::wire::message::AckedEvent;
 use crs_types::ConnectionId;
 
 use super::ServerEvent;
@@ -12,8 +16,12 @@ use crate::handle::{CastError, Handle};
 pub enum ConnectionMsg {
     /// Send an event to the client.
     Event(ServerEvent),
+    /// Something came to the mailbox; see [`ConnectionHandle::news`].
+    News,
     /// End the registration; see [`ConnectionHandle::unregister`].
     Unregister(UnregisteredReason),
+    /// Look whether the accounts as they are now let it go on.
+    Review,
     /// Close the connection.
     Close,
     /// From the connection's own tasks.
@@ -29,6 +37,8 @@ pub struct Internal(pub(super) Inner);
 pub struct ConnectionHandle {
     id: ConnectionId,
     handle: Handle<ConnectionMsg>,
+    /// Number of the newest item that the actor has not looked at; 0: it knows all.
+    news: Arc<AtomicU64>,
 }
 
 impl ConnectionMsg {
@@ -41,7 +51,9 @@ impl ConnectionMsg {
     pub(crate) fn event(self) -> Option<ServerEvent> {
         match self {
             Self::Event(event) => Some(event),
-            Self::Unregister(_) | Self::Close | Self::Internal(_) => None,
+            Self::News | Self::Unregister(_) | Self::Review | Self::Close | Self::Internal(_) => {
+                None
+            }
         }
     }
 }
@@ -49,7 +61,7 @@ impl ConnectionMsg {
 impl ConnectionHandle {
     /// A handle to the actor of connection `id`.
     pub fn new(id: ConnectionId, handle: Handle<ConnectionMsg>) -> Self {
-        Self { id, handle }
+        Self { id, handle, news: Arc::default() }
     }
 
     /// The connection's id, as `trace` prints it.
@@ -63,10 +75,40 @@ impl ConnectionHandle {
         self.cast(ConnectionMsg::Event(event))
     }
 
+    /// Items came to the user's mailbox, the last one with number `newest` (from 1). However many
+    /// come before the actor looks, they take one place in its queue.
+    pub fn news(&self, newest: u64) {
+        if self.news.fetch_max(newest, Ordering::AcqRel) == 0 {
+            // A client that cannot be told is cut, and fetches after its reconnect.
+            let _ = self.cast(ConnectionMsg::News);
+        }
+    }
+
+    /// The newest item since this was last asked.
+    pub(super) fn take_news(&self) -> u64 {
+        self.news.swap(0, Ordering::AcqRel)
+    }
+
+    /// A receipt came. The receipt lies in the mailbox too, so a client that is told of many at
+    /// once is not told of all: half the queue is for what must not be left out.
+    pub fn receipt(&self, acked: AckedEvent) {
+        let gate = self.handle.gate();
+        if gate.depth() < gate.limit() / 2 {
+            let _ = self.cast(ConnectionMsg::Event(ServerEvent::MessageAcked(acked)));
+        }
+    }
+
     /// Ends the registration with a reason the client is told. After `purged`, `blacklisted`,
-    /// `account-deleted`, `update-required` and `node-drain` the connection is closed too.
+    /// `account-deleted`, `not-listed`, `update-required` and `node-drain` the connection is closed
+    /// too, also when it has no registration.
     pub fn unregister(&self, reason: UnregisteredReason) -> Result<(), CastError> {
         self.cast(ConnectionMsg::Unregister(reason))
+    }
+
+    /// The accounts have changed: a connection without a registration that they no longer allow
+    /// ends.
+    pub(super) fn review(&self) {
+        let _ = self.cast(ConnectionMsg::Review);
     }
 
     /// Closes the connection, even when its queue is full.

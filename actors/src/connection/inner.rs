@@ -25,8 +25,10 @@ pub(super) enum Inner {
     BulkWritten,
     /// A request has its answer.
     Answered(Box<Answered>),
-    /// Reading and writing are over.
-    Ended(Ended),
+    /// Nothing more is read or written but the farewell.
+    Ending(Ended),
+    /// The farewell is over, too.
+    Ended,
     /// A planted panic.
     #[cfg(test)]
     Panic,

@@ -11,7 +11,7 @@ use crs_proto::connection::Close;
 use crs_proto::rate::{Bucket, Rate};
 use crs_types::Clock;
 use futures_util::{Sink, StreamExt};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use super::inner::Inner;
 use super::outbox::{Out, Outbox};
 use crate::handle::Handle;
-use crate::listener::WebSocket;
+use crate::listener::{CLOSE_TIMEOUT, WebSocket};
 
 use super::ConnectionMsg;
 
@@ -31,12 +31,9 @@ pub(super) const INBOX_FRAMES: usize = 4;
 pub(super) const WRITE_STALL_MAX: Duration = Duration::from_secs(30);
 /// Pings and pongs a client may send.
 const PINGS: Rate = Rate { per_minute: 600, burst: 120 };
-/// How long the client has to take the close frame and close.
-pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Bytes read and dropped meanwhile: enough for a sender of a far too large message to come to
+/// Bytes read and dropped after it: enough for a sender of a far too large message to come to
 /// its end and read why it was closed.
 const CLOSE_DRAIN_MAX: usize = 20 * 1024 * 1024;
-const CLOSE_DRAIN_BUFFER: usize = 16 * 1024;
 
 /// How the I/O of a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,9 +68,11 @@ impl Io {
         Self { socket, outbox, actor, inbox, clock, pings: Bucket::default() }
     }
 
-    /// Runs until the connection is over, then tells the actor.
+    /// Runs until the connection is over. The actor is told before the farewell, so that nobody
+    /// is called on a connection that only waits for its client to go, and after it.
     pub(super) async fn run(mut self) {
         let ended = self.serve().await;
+        self.tell(Inner::Ending(ended));
         match ended {
             Ended::ByServer(close) | Ended::Violation(close) => {
                 // Boxed: an idle connection does not pay for its end.
@@ -82,7 +81,7 @@ impl Io {
             Ended::ByClient => Box::pin(farewell(&mut self.socket)).await,
             Ended::Stalled => {}
         }
-        self.tell(Inner::Ended(ended));
+        self.tell(Inner::Ended);
     }
 
     async fn serve(&mut self) -> Ended {
@@ -187,49 +186,42 @@ async fn receive(
 
 /// Writes one message, however slowly, as long as the client takes something.
 async fn write(socket: &mut WebSocket, message: Message) -> Result<(), Ended> {
-    progressing(socket, |sink, cx| sink.poll_ready(cx)).await?;
+    let written = WebSocket::written;
+    progressing(socket, written, |socket, cx| Pin::new(&mut socket.0).poll_ready(cx)).await?;
     let sent = Pin::new(&mut socket.0).start_send(message);
     sent.map_err(|_| Ended::ByClient)?;
-    progressing(socket, |sink, cx| sink.poll_flush(cx)).await
+    progressing(socket, written, |socket, cx| Pin::new(&mut socket.0).poll_flush(cx)).await
 }
 
 type Stream = tokio_tungstenite::WebSocketStream<crate::listener::TlsSocket>;
 
-/// Polls until done; ends when 30 s go by without a byte leaving.
-async fn progressing(
-    socket: &mut WebSocket,
-    mut poll: impl FnMut(Pin<&mut Stream>, &mut Context<'_>) -> Poll<Result<(), Error>>,
+/// Polls until done; ends when [`WRITE_STALL_MAX`] goes by without a byte leaving.
+async fn progressing<S>(
+    sink: &mut S,
+    written: impl Fn(&S) -> u64,
+    mut poll: impl FnMut(&mut S, &mut Context<'_>) -> Poll<Result<(), Error>>,
 ) -> Result<(), Ended> {
     loop {
-        let before = socket.written();
+        let before = written(sink);
         let step = std::future::poll_fn(|cx| {
-            let done = ready!(poll(Pin::new(&mut socket.0), cx));
+            let done = ready!(poll(sink, cx));
             Poll::Ready(done.map_err(|_| Ended::ByClient))
         });
         match tokio::time::timeout(WRITE_STALL_MAX, step).await {
             Ok(done) => return done,
-            Err(_) if socket.written() > before => {}
+            Err(_) if written(sink) > before => {}
             Err(_) => return Err(Ended::Stalled),
         }
     }
 }
 
-/// Sends the close frame and waits a little for the client to close, so that what it still sends
-/// does not reset the connection before it has read our reason.
+/// Sends the close frame and waits for the client to close, so that what it still sends does not
+/// reset the connection before it has read our reason.
 async fn finish(socket: &mut WebSocket, close: Close) {
     let frame = CloseFrame { code: CloseCode::from(close.code()), reason: close.reason().into() };
-    let closing = async {
-        let _ = socket.0.send_close(frame).await;
-        let mut dropped = 0;
-        let mut buffer = vec![0; CLOSE_DRAIN_BUFFER];
-        while dropped < CLOSE_DRAIN_MAX {
-            match socket.0.get_mut().read(&mut buffer).await {
-                Ok(0) | Err(_) => break,
-                Ok(n) => dropped += n,
-            }
-        }
-    };
-    let _ = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
+    if tokio::time::timeout(CLOSE_TIMEOUT, socket.0.send_close(frame)).await.is_ok() {
+        socket.0.get_mut().drain(CLOSE_DRAIN_MAX).await;
+    }
 }
 
 /// The client has closed its WebSocket: closes TLS properly, if it is still there.
@@ -292,5 +284,47 @@ pub(crate) async fn echo(mut socket: WebSocket) {
             }
             None => return farewell(&mut socket).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, Interval, interval_at};
+
+    use super::*;
+
+    /// Takes a byte at each tick until it has `most`.
+    struct Trickle {
+        taken: u64,
+        most: u64,
+        ticks: Interval,
+    }
+
+    /// How writing `wanted` bytes ends, and after how many seconds.
+    async fn writing(seconds: u64, most: u64, wanted: u64) -> (Result<(), Ended>, u64) {
+        let period = Duration::from_secs(seconds);
+        let began = Instant::now();
+        let ticks = interval_at(began + period, period);
+        let mut sink = Trickle { taken: 0, most, ticks };
+        let ended = progressing(
+            &mut sink,
+            |sink| sink.taken,
+            |sink, cx| {
+                while sink.taken < wanted {
+                    ready!(sink.ticks.poll_tick(cx));
+                    sink.taken += u64::from(sink.taken < sink.most);
+                }
+                Poll::Ready(Ok(()))
+            },
+        );
+        (ended.await, began.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_client_is_waited_for_and_one_that_takes_nothing_for_30_seconds_is_not() {
+        assert_eq!(writing(29, 1000, 1000).await, (Ok(()), 29_000));
+        assert_eq!(writing(31, 1000, 1000).await, (Err(Ended::Stalled), 30));
+        // The last byte leaves after 50 s; the 30 s that begin at 60 s are the first without any.
+        assert_eq!(writing(25, 2, 1000).await, (Err(Ended::Stalled), 90));
     }
 }

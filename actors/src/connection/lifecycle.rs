@@ -7,23 +7,30 @@ use crs_keys::identity::UserIdentity;
 use crs_types::{ClientAddr, ConnectionId};
 
 use crate::context::NodeContext;
-use crate::listener::Place;
+use crate::listener::{Newcomer, Place};
 use crate::trace::{ConnectionEvent, ConnectionState, TraceEvent, TraceUser};
 
-/// A connection from accept to close; it also holds the connection's place among all.
+/// A connection from accept to close; it also holds the connection's place among all, and until it
+/// has attached the one among its network's.
 pub(crate) struct Lifecycle {
     context: Arc<NodeContext>,
     id: ConnectionId,
     addr: ClientAddr,
     user: TraceUser,
     _place: Place,
+    newcomer: Option<Newcomer>,
 }
 
 impl Lifecycle {
     /// TCP is established.
-    pub(crate) fn connected(context: Arc<NodeContext>, addr: ClientAddr, place: Place) -> Self {
-        let id = context.next_connection();
-        let this = Self { context, id, addr, user: TraceUser::Unknown, _place: place };
+    pub(crate) fn connected(
+        context: Arc<NodeContext>,
+        addr: ClientAddr,
+        place: Place,
+        newcomer: Newcomer,
+    ) -> Self {
+        let (id, user) = (context.next_connection(), TraceUser::Unknown);
+        let this = Self { context, id, addr, user, _place: place, newcomer: Some(newcomer) };
         this.state(ConnectionState::Connected);
         this
     }
@@ -33,6 +40,11 @@ impl Lifecycle {
         let UserIdentity { account, uri, .. } = identity;
         self.user = TraceUser::Client { uri: uri.clone(), account: account.clone() };
         self.state(ConnectionState::Authenticated);
+    }
+
+    /// It has attached: from here on it is no matter of its network's.
+    pub(crate) fn attached(&mut self) {
+        self.newcomer = None;
     }
 
     /// A further state.

@@ -7,6 +7,7 @@
 mod actor;
 mod attachment;
 mod crowd;
+mod departed;
 mod event;
 mod handle;
 mod inner;

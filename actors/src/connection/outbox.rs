@@ -8,7 +8,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crs_proto::connection::Close;
+use metrics::{Counter, Gauge};
 use tokio::sync::Notify;
+
+use crate::metrics::QueueMetrics;
 
 /// Something to write.
 #[derive(Debug)]
@@ -27,10 +30,12 @@ pub(super) enum Out {
 }
 
 /// The queues of one connection.
-#[derive(Debug, Default)]
 pub(super) struct Outbox {
     queues: Mutex<Queues>,
     changed: Notify,
+    /// Frames that wait, in all outboxes, and how many there were.
+    depth: Gauge,
+    offered: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -53,11 +58,19 @@ pub(super) struct Written {
 }
 
 impl Outbox {
+    /// An empty outbox that counts its frames.
+    pub(super) fn new(metrics: QueueMetrics) -> Self {
+        let QueueMetrics { offered, depth, refused: _ } = metrics;
+        Self { queues: Mutex::default(), changed: Notify::new(), depth, offered }
+    }
+
     /// Queues a frame. Nothing is accepted after a close.
     pub(super) fn push(&self, text: String, bulk: bool) {
         let mut queues = self.lock();
         if queues.close.is_none() {
             if bulk { &mut queues.bulk } else { &mut queues.control }.push_back(text);
+            self.depth.increment(1.0);
+            self.offered.increment(1);
         }
         drop(queues);
         self.changed.notify_one();
@@ -73,8 +86,9 @@ impl Outbox {
     pub(super) fn close(&self, close: Close) {
         let mut queues = self.lock();
         queues.close.get_or_insert(close);
-        queues.bulk = VecDeque::new();
+        let dropped = std::mem::take(&mut queues.bulk);
         drop(queues);
+        self.depth.decrement(dropped.len() as f64);
         self.changed.notify_one();
     }
 
@@ -98,6 +112,7 @@ impl Outbox {
     pub(super) fn next(&self) -> Option<Out> {
         let mut queues = self.lock();
         if let Some(text) = queues.control.pop_front() {
+            self.depth.decrement(1.0);
             if queues.control.is_empty() {
                 queues.control = VecDeque::new();
             }
@@ -110,6 +125,7 @@ impl Outbox {
             return Some(Out::Ping);
         }
         let text = queues.bulk.pop_front()?;
+        self.depth.decrement(1.0);
         if queues.bulk.is_empty() {
             queues.bulk = VecDeque::new();
         }
@@ -134,9 +150,45 @@ impl Outbox {
     }
 }
 
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        let queues = self.lock();
+        self.depth.decrement((queues.control.len() + queues.bulk.len()) as f64);
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
+
+    fn outbox() -> Outbox {
+        Outbox::new(QueueMetrics::default())
+    }
+
+    #[test]
+    fn what_waits_is_counted_until_it_is_taken_or_dropped() {
+        let count = Arc::new(AtomicU64::new(0));
+        let now = || f64::from_bits(count.load(Ordering::SeqCst));
+        let outbox = Outbox::new(QueueMetrics {
+            depth: Gauge::from_arc(Arc::clone(&count)),
+            ..QueueMetrics::default()
+        });
+        for bulk in [false, false, true, true] {
+            outbox.push("x".into(), bulk);
+        }
+        assert_eq!(now(), 4.0);
+        outbox.next();
+        assert_eq!(now(), 3.0);
+        outbox.close(Close::Bye);
+        assert_eq!(now(), 1.0, "bulk is dropped by the close");
+        outbox.push("late".into(), false);
+        assert_eq!(now(), 1.0);
+        drop(outbox);
+        assert_eq!(now(), 0.0);
+    }
 
     fn frames(outbox: &Outbox) -> Vec<String> {
         std::iter::from_fn(|| outbox.next())
@@ -151,7 +203,7 @@ mod tests {
 
     #[test]
     fn control_overtakes_bulk() {
-        let outbox = Outbox::default();
+        let outbox = outbox();
         outbox.push("bulk".into(), true);
         outbox.push("a".into(), false);
         outbox.ping();
@@ -161,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_close_is_last_and_final() {
-        let outbox = Outbox::default();
+        let outbox = outbox();
         outbox.push("bulk".into(), true);
         outbox.push("last".into(), false);
         outbox.close(Close::Purged);

@@ -8,7 +8,7 @@ use crs_keys::identity::UserIdentity;
 use crs_proto::codec::{Event, RequestId, encode_error, encode_event};
 use crs_proto::connection::{
     CertificateTerms, Close, Connection as Core, ConnectionConfig, Now, OutboxLimits, Outcome,
-    Rates,
+    Rates, SlowReader,
 };
 use crs_proto::delivery::Delivery;
 use crs_proto::keepalive::{KeepAliveConfig, Method};
@@ -27,21 +27,22 @@ use super::attachment::Attachment;
 use super::crowd::Member;
 use super::handle::{ConnectionHandle, ConnectionMsg};
 use super::inner::{Answer, Answered, Inner};
-use super::io::{CLOSE_TIMEOUT, INBOX_FRAMES, Io};
+use super::io::{INBOX_FRAMES, Io};
 use super::lifecycle::Lifecycle;
 use super::op::message::Pages;
 use super::outbox::Outbox;
+use crate::accounts::ShownKeys;
 use crate::context::{NodeContext, Services};
 use crate::directory::KeyExchange;
 use crate::handle::{Bounded, Gate, Handle};
-use crate::listener::{Established, WebSocket};
+use crate::listener::{CLOSE_TIMEOUT, Established, WebSocket};
 use crate::settings::{KeepAlive, Settings};
 
 /// Messages from the rest of the node that may wait for one connection; beyond it the connection
 /// is cut and the client comes back for what it missed.
 const EXTERNAL_QUEUE: u32 = 64;
 /// Messages of the connection's own tasks: every request in flight, the inbox, a tick, a page,
-/// the end. Never full, because each sender has at most one place.
+/// the end twice. Never full, because each sender has at most one place.
 const INTERNAL_QUEUE: u32 = (REQUESTS_IN_FLIGHT_MAX + INBOX_FRAMES + 8) as u32;
 /// What may wait to be written to one client (OV-03).
 const OUTBOX: OutboxLimits = OutboxLimits { frames: 256, bytes: 256 * 1024 };
@@ -55,6 +56,7 @@ pub(super) struct State {
     pub(super) core: Core,
     pub(super) delivery: Delivery,
     pub(super) identity: UserIdentity,
+    pub(super) keys: ShownKeys,
     pub(super) key_exchange: KeyExchange,
     pub(super) id: ConnectionId,
     pub(super) addr: ClientAddr,
@@ -69,11 +71,12 @@ pub(super) struct State {
     pub(super) over: bool,
     keep_alive: KeepAliveConfig,
     actor: Handle<ConnectionMsg>,
-    external: Arc<Gate>,
+    /// How the rest of the node reaches this connection.
+    pub(super) told: ConnectionHandle,
     io: AbortHandle,
     tasks: Option<Box<JoinSet<()>>>,
-    _member: Member,
-    _lifecycle: Lifecycle,
+    pub(super) member: Member,
+    pub(super) lifecycle: Lifecycle,
 }
 
 impl State {
@@ -83,8 +86,9 @@ impl State {
         established: Established,
         myself: ActorRef<Bounded<ConnectionMsg>>,
     ) -> io::Result<Box<Self>> {
-        let Established { socket, identity, key_exchange, id, addr, lifecycle, protocol: _ } =
-            established;
+        let Established { socket, identity, issuer, key_exchange, .. } = established;
+        let (id, addr, lifecycle) = (established.id, established.addr, established.lifecycle);
+        let keys = ShownKeys { generation: identity.generation, issuer };
         let now = now(&context);
         let settings = context.settings();
         let keep_alive = settings.keep_alive_for(addr.ip(), &identity.uri, &identity.account);
@@ -97,12 +101,13 @@ impl State {
         };
         let metrics = &context.metrics.connection;
         metrics.open.increment(1.0);
+        metrics.opened.increment(1);
         let internal = Gate::new(INTERNAL_QUEUE, metrics.mailbox.clone());
         let external = Gate::new(EXTERNAL_QUEUE, metrics.mailbox.clone());
-        let told = ConnectionHandle::new(id, Handle::new(myself.clone(), Arc::clone(&external)));
-        let member = join(&context, &identity, told);
+        let told = ConnectionHandle::new(id, Handle::new(myself.clone(), external));
+        let member = join(&context, &identity, told.clone());
         let actor = Handle::new(myself, internal);
-        let outbox = Arc::new(Outbox::default());
+        let outbox = Arc::new(Outbox::new(metrics.outgoing.clone()));
         let io = Io::new(socket, Arc::clone(&outbox), actor.clone(), Arc::clone(&context.clock));
         let io = tokio::spawn(io.run()).abort_handle();
         Ok(Box::new(Self {
@@ -114,17 +119,18 @@ impl State {
             closing: false,
             over: false,
             tasks: None,
-            _member: member,
-            _lifecycle: lifecycle,
+            member,
+            lifecycle,
             context,
             identity,
+            keys,
             key_exchange,
             id,
             addr,
             outbox,
             keep_alive,
             actor,
-            external,
+            told,
             io,
         }))
     }
@@ -140,14 +146,18 @@ impl State {
 
     /// How the rest of the node reaches this connection.
     pub(super) fn handle(&self) -> ConnectionHandle {
-        let actor = self.actor.actor().clone();
-        ConnectionHandle::new(self.id, Handle::new(actor, Arc::clone(&self.external)))
+        self.told.clone()
     }
 
     /// The services, or the error that says that there are none.
     pub(super) fn services(&self) -> Result<Services, ErrorBody> {
         let starting = || ErrorBody::retry(ErrorCode::Unavailable, "the node is starting", 1000);
         self.context.services().cloned().ok_or_else(starting)
+    }
+
+    /// More than half of what may wait to be sent does.
+    pub(super) fn is_behind(&self) -> bool {
+        self.core.is_behind(&self.config())
     }
 
     /// Sends a finished reply.
@@ -165,7 +175,7 @@ impl State {
                 self.context.metrics.connection.frames_out.increment(1);
                 self.outbox.push(text, bulk);
             }
-            Err(_) => self.cut_slow(),
+            Err(SlowReader) => self.cut_slow(),
         }
     }
 
@@ -264,7 +274,9 @@ impl State {
     /// The client does not read: nothing can be told to it any more.
     fn cut_slow(&mut self) {
         self.context.metrics.connection.cut_slow.increment(1);
-        self.context.metrics.connection.outgoing.refused.increment(1);
+        let outgoing = &self.context.metrics.connection.outgoing;
+        outgoing.offered.increment(1);
+        outgoing.refused.increment(1);
         self.closing = true;
         self.end_attachment(UnregisteredReason::Error);
         self.io.abort();

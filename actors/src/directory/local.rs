@@ -132,6 +132,7 @@ fn locked(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accounts::ShownKeys;
     use crate::connection::{ConnectionHandle, ConnectionMsg};
     use crate::directory::KeyExchange;
     use crate::handle::{Bounded, Gate, Handle};
@@ -180,7 +181,7 @@ mod tests {
             version: "".into(),
             addr: ClientAddr::new("192.0.2.1:1".parse().unwrap()),
             key_exchange: KeyExchange::Hybrid,
-            generation: Generation(1),
+            keys: ShownKeys { generation: Generation(1), issuer: None },
             node: NodeName::parse("crs1").unwrap(),
         })
     }

@@ -8,12 +8,11 @@ mod local;
 use std::sync::Arc;
 
 use crs_proto::wire::life::Role;
-use crs_types::{
-    AccountId, ClientAddr, ConnectionId, DeviceId, Generation, NodeName, Timestamp, Uri,
-};
+use crs_types::{AccountId, ClientAddr, ConnectionId, DeviceId, NodeName, Timestamp, Uri};
 
 pub use local::LocalDirectory;
 
+use crate::accounts::ShownKeys;
 use crate::connection::ConnectionHandle;
 
 /// One registration of one device.
@@ -39,8 +38,8 @@ pub struct Registration {
     pub addr: ClientAddr,
     /// How the TLS keys were agreed.
     pub key_exchange: KeyExchange,
-    /// Generation of the keys that the client authenticated with.
-    pub generation: Generation,
+    /// The keys that the client authenticated with.
+    pub keys: ShownKeys,
     /// The node that holds the connection.
     pub node: NodeName,
 }

@@ -26,6 +26,7 @@ impl Gate {
 
     /// Takes a place in the queue; `None` at the limit, which is counted.
     pub fn enter(self: &Arc<Self>) -> Option<Permit> {
+        self.metrics.offered.increment(1);
         let entered = self.depth.fetch_update(Ordering::AcqRel, Ordering::Acquire, |depth| {
             (depth < self.limit).then_some(depth + 1)
         });

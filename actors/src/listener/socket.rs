@@ -5,8 +5,9 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::WebSocketStream;
@@ -15,11 +16,18 @@ use tokio_tungstenite::WebSocketStream;
 /// fragments of 2 bytes payload still fits.
 pub const READ_AHEAD_MAX: u32 = 400 * 1024;
 
+/// After our last words: a peer that takes or says nothing for this long is gone.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a peer may go on sending to a connection that is over.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+const DRAIN_BUFFER: usize = 16 * 1024;
+
 /// A counted TCP stream.
 #[derive(Debug)]
 pub struct Socket {
     tcp: TcpStream,
     read: u32,
+    read_max: u32,
     written: u64,
 }
 
@@ -32,7 +40,15 @@ pub struct WebSocket(pub(crate) WebSocketStream<TlsSocket>);
 impl Socket {
     /// Wraps an accepted stream.
     pub fn new(tcp: TcpStream) -> Self {
-        Self { tcp, read: 0, written: 0 }
+        Self { tcp, read: 0, read_max: READ_AHEAD_MAX, written: 0 }
+    }
+
+    /// Waits until the peer has sent something; an error when it ends before.
+    pub async fn first_byte(&self) -> io::Result<()> {
+        match self.tcp.peek(&mut [0]).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
     }
 
     /// The stream, for socket options.
@@ -51,6 +67,29 @@ impl TlsSocket {
     pub fn get_ref(&self) -> (&Socket, &rustls::ServerConnection) {
         self.0.get_ref()
     }
+
+    /// Reads and drops what still comes after our last words, at most `most` bytes, until the
+    /// peer ends or falls silent: closing over unread bytes resets the connection, and whoever is
+    /// still sending then never reads why.
+    pub async fn drain(&mut self, most: usize) {
+        // The budget of a message in the making is not for what nobody keeps.
+        self.0.get_mut().0.read_max = u32::MAX;
+        drain(&mut self.0, most).await;
+    }
+}
+
+async fn drain(from: &mut (impl AsyncRead + Unpin), most: usize) {
+    let reading = async {
+        let mut dropped = 0;
+        let mut buffer = vec![0; DRAIN_BUFFER];
+        while dropped < most {
+            match tokio::time::timeout(CLOSE_TIMEOUT, from.read(&mut buffer)).await {
+                Ok(Ok(n)) if n > 0 => dropped += n,
+                Ok(Ok(_) | Err(_)) | Err(_) => return,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DRAIN_TIME_MAX, reading).await;
 }
 
 impl WebSocket {
@@ -76,7 +115,7 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.read > READ_AHEAD_MAX {
+        if self.read > self.read_max {
             let text = "too many bytes without a whole message";
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::FileTooLarge, text)));
         }
@@ -149,5 +188,42 @@ impl AsyncWrite for TlsSocket {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut *self.0).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    /// How long a peer is read that sends `bytes` each `interval`, `times` times.
+    async fn drained(most: usize, bytes: usize, interval: Duration, times: u32) -> Duration {
+        let (mut peer, mut ours) = tokio::io::duplex(1 << 20);
+        let sending = async {
+            for _ in 0..times {
+                sleep(interval).await;
+                if peer.write_all(&vec![0; bytes]).await.is_err() {
+                    return;
+                }
+            }
+            sleep(Duration::from_secs(60)).await;
+        };
+        let began = Instant::now();
+        tokio::select! {
+            () = drain(&mut ours, most) => {}
+            () = sending => panic!("never cut"),
+        }
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trickle_after_the_close_is_cut() {
+        let second = Duration::from_secs(1);
+        assert_eq!(drained(1 << 20, 1, second, 100).await, DRAIN_TIME_MAX);
+        assert_eq!(drained(1 << 20, 1, second, 3).await, 3 * second + CLOSE_TIMEOUT);
+        assert_eq!(drained(1 << 20, 1, 3 * second, 9).await, CLOSE_TIMEOUT);
+        assert_eq!(drained(4, 1, second, 100).await, 4 * second);
     }
 }

@@ -56,6 +56,11 @@ impl NodeCertificate {
         Ok(Arc::new(Self(ArcSwap::from_pointee(certified(chain, key)?))))
     }
 
+    /// What is shown now, end entity first.
+    pub fn chain(&self) -> Vec<CertificateDer<'static>> {
+        self.0.load().cert.clone()
+    }
+
     /// Replaces the certificate; the present one stays when the new one is unusable.
     pub fn replace(
         &self,

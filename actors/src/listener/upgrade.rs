@@ -236,6 +236,26 @@ fn is_key(key: &str) -> bool {
     padding == "==" && data.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'/')
 }
 
+/// Door of the fuzz target `upgrade_request`: what is read as one request, however it is cut.
+#[cfg(fuzzing)]
+pub fn fuzz_upgrade(bytes: &[u8], cut: usize) {
+    let whole = parse(bytes, true);
+    match &whole {
+        Progress::More => assert!(bytes.len() < HEAD_MAX, "more than may be read"),
+        Progress::Upgrade { response, used, .. } => {
+            assert!(*used <= bytes.len().min(HEAD_MAX), "{used} bytes of head");
+            let lines = response.strip_suffix("\r\n\r\n").expect("the end of a head");
+            assert!(lines.starts_with("HTTP/1.1 101 "), "{response}");
+            assert!((4..=5).contains(&lines.split("\r\n").count()), "{response}");
+            assert!(!lines.replace("\r\n", "").contains(char::is_control), "{response}");
+            assert_eq!(parse(&bytes[..*used], true), whole, "what follows the head counts");
+        }
+        Progress::Refuse(response) => assert!(response.starts_with("HTTP/1.1 4"), "{response}"),
+    }
+    let early = parse(&bytes[..cut.min(bytes.len())], true);
+    assert!(early == Progress::More || early == whole, "{early:?}, then {whole:?}");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

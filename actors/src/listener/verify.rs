@@ -15,6 +15,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
+use super::refused::{self, Refused};
 use crate::accounts::AccountRegistry;
 
 /// Pool keys from which the CA of the health check's clients is derived, newest first.
@@ -43,36 +44,58 @@ impl TestClients {
     ) -> Result<UserIdentity, IdentityError> {
         let derive = |key| TestCa::derive(key, account, &mut OsRng, now);
         let cas = self.0.iter().filter_map(|key| derive(key).ok());
-        let none = Err(IdentityError::NoCa { account: account.clone() });
+        let none = Err(IdentityError::TestClient);
         cas.map(|ca| ca.verify(certificate, now)).find(Result::is_ok).unwrap_or(none)
     }
 }
 
 impl UserVerifier {
-    fn verify(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-    ) -> Result<(), CertificateError> {
+    fn verify(&self, end_entity: &CertificateDer<'_>) -> Result<(), IdentityError> {
         let now = self.clock.now();
-        let claimed = identity::claimed(end_entity).map_err(|e| refusal(&e))?;
+        let claimed = identity::claimed(end_entity)?;
         let view = self.accounts.view();
         // An account that is not here looks like one that did not issue the certificate.
-        let account = view.account(&claimed.account).ok_or(CertificateError::UnknownIssuer)?;
+        let Some(account) = view.account(&claimed.account) else {
+            identity::refuse(end_entity);
+            return Err(IdentityError::NoCa { account: claimed.account });
+        };
         if claimed.uri.is_test_client() {
-            let clients = self.test_clients.as_ref().ok_or(CertificateError::UnknownIssuer)?;
-            let verified = clients.verify(&claimed.account, end_entity, now);
-            return verified.map(drop).map_err(|e| refusal(&e));
+            let clients = self.test_clients.as_ref().ok_or(IdentityError::TestClient)?;
+            return clients.verify(&claimed.account, end_entity, now).map(drop);
         }
-        let user = identity::verify_client_chain(end_entity, intermediates, account.cas(), now)
-            .map_err(|e| refusal(&e))?;
+        let user = identity::verify_client(end_entity, account.cas(), now)?;
         match user.period.standing(now) {
             Standing::Valid | Standing::UpdateOnly => {}
-            Standing::NotYet => return Err(CertificateError::NotValidYet),
-            Standing::Expired => return Err(CertificateError::Expired),
+            Standing::NotYet => return Err(IdentityError::NotYetValid),
+            Standing::Expired => return Err(IdentityError::Expired),
         }
-        account.check_generation(&user.uri, user.generation).map_err(|_| CertificateError::Revoked)
+        account.check_generation(&user.uri, user.generation).map_err(|_| IdentityError::Revoked)
     }
+}
+
+/// What the operator is told. The user is named when a CA of the account has issued the
+/// certificate: nobody else may fill the log with names of his choosing.
+fn told(error: &IdentityError, end_entity: &CertificateDer<'_>) -> Refused {
+    let (why, issued) = match error {
+        IdentityError::Malformed
+        | IdentityError::NoSan
+        | IdentityError::ManySans(_)
+        | IdentityError::San(_) => (refused::MALFORMED, false),
+        IdentityError::NoCa { .. } => (refused::UNKNOWN_ACCOUNT, false),
+        IdentityError::NotIssuedByAccount { .. }
+        | IdentityError::BadCa(_)
+        | IdentityError::TestClient => (refused::OTHER_CA, false),
+        IdentityError::WrongUsage => (refused::WRONG_USAGE, true),
+        IdentityError::NotYetValid => (refused::NOT_YET_VALID, true),
+        IdentityError::Expired => (refused::EXPIRED, true),
+        IdentityError::Revoked => (refused::REVOKED, true),
+        IdentityError::KeyPeriod
+        | IdentityError::WrongKey
+        | IdentityError::Period(_)
+        | IdentityError::Chain(_) => (refused::MALFORMED, true),
+    };
+    let claimed = identity::claimed(end_entity).ok().filter(|_| issued);
+    Refused { why, user: claimed.map(|claimed| (claimed.account, claimed.uri)) }
 }
 
 /// The alert that a refusal sends (RFC 8446 §6.2, by rustls' mapping).
@@ -86,6 +109,7 @@ fn refusal(error: &IdentityError) -> CertificateError {
         IdentityError::WrongUsage => CertificateError::InvalidPurpose,
         IdentityError::NotYetValid => CertificateError::NotValidYet,
         IdentityError::Expired => CertificateError::Expired,
+        IdentityError::Revoked => CertificateError::Revoked,
         IdentityError::NoSan
         | IdentityError::ManySans(_)
         | IdentityError::San(_)
@@ -105,10 +129,15 @@ impl ClientCertVerifier for UserVerifier {
     fn verify_client_cert(
         &self,
         end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
+        // Ignored: an account's CA issues users' certificates directly, and the work of finding a
+        // path through these would be a stranger's to choose.
+        _: &[CertificateDer<'_>],
         _: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.verify(end_entity, intermediates).map_err(Error::InvalidCertificate)?;
+        self.verify(end_entity).map_err(|error| {
+            refused::leave(told(&error, end_entity));
+            Error::InvalidCertificate(refusal(&error))
+        })?;
         Ok(ClientCertVerified::assertion())
     }
 

@@ -87,9 +87,6 @@ impl State {
             RelayEvent::AddressTaken { leg, .. } => {
                 tracing::info!(allocation = %id, %session, %leg, "leg refused: address taken");
             }
-            RelayEvent::Silent { .. } => {
-                tracing::info!(allocation = %id, %session, "no media for 60 s");
-            }
             RelayEvent::Expired { leg, .. } => {
                 tracing::info!(allocation = %id, %session, %leg, "leg expired unbound");
                 self.expired += 1;

@@ -2,32 +2,34 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crs_ops::{RelayLogLine, relay_log};
-use crs_proto::session::{LegReport, MediaReport, RelayFailure};
+use crs_proto::session::{LegPath, LegReport, MediaReport, RelayFailure};
 use crs_proto::wire::relay::{Leg, MediaAddress, RelayKind};
 use crs_relay::{
     AllocateError, AllocationInfo, LEG_LIFETIME, LegInfo, NewLeg, Notify, Relay, RelayEvent,
     RelayLimits, TwoLegKind,
 };
-use crs_types::{AllocationId, Mono, SessionId};
+use crs_types::{AllocationId, LegId, Mono, SessionId};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 
 use super::allocation::{ALLOCATION_QUEUE, AllocationActor, AllocationMsg, Arguments as Below};
+use super::figures::KINDS;
 use super::service::{RelayAlarm, Shared};
 use crate::admin::RelayResource;
 use crate::handle::{Bounded, Gate, Handle, Reply};
-use crate::session::Allocated;
+use crate::session::{Allocated, Lease};
+use crate::supervisor::OwnedTask;
 
 /// Requests that may wait for the relay's control actor; further ones are refused.
 pub const RELAY_QUEUE: u32 = 1024;
 /// Releases that may wait apart from requests: one for each resource that can exist.
 pub const RELAY_FREES: u32 = 32_768;
-/// How often the data plane is looked at when it has nothing to report (lifetimes, silence).
+/// How often the data plane is looked at when it has nothing to report (lifetimes).
 const POLL_EVERY: Duration = Duration::from_secs(1);
 
 /// Resources of one run of the control actor are numbered below 2^32.
@@ -79,22 +81,25 @@ pub(super) struct State {
     entries: BTreeMap<AllocationId, Entry>,
     owner: RelayOwner,
     polling: Arc<AtomicBool>,
-    timer: AbortHandle,
+    _timer: OwnedTask,
 }
 
 /// A live resource, beside what the data plane knows.
 struct Entry {
     session: SessionId,
     actor: Handle<AllocationMsg>,
-    /// Legs that were bound at least once.
-    bound: [bool; 2],
+    /// The caller's leg, the callee's.
+    paths: [LegPath; 2],
 }
 
+/// Also when the actor was killed. An orderly stop has ended the threads before.
 impl Drop for State {
     fn drop(&mut self) {
-        self.timer.abort();
         self.shared.running.store(false, Ordering::Release);
         relay_log(RelayLogLine::Stop, &"relay");
+        if let Some(relay) = self.relay.take() {
+            self.shared.ending.put(end(relay));
+        }
     }
 }
 
@@ -115,19 +120,39 @@ impl Actor for ControlActor {
         shared.allocations.cell().get_children().iter().for_each(|below| below.stop(None));
         let mut config = shared.settings.relay.clone();
         config.first_allocation = shared.runs.fetch_add(1, Ordering::AcqRel) << RUN_BITS | 1;
-        let mut relay = Relay::bind(config, Arc::clone(&shared.clock))?;
-        relay.start(bell(handle.clone(), Arc::clone(&polling)))?;
+        // Its sockets are free only when its threads have ended.
+        shared.ending.wait().await;
+        let (clock, bell) = (Arc::clone(&shared.clock), bell(handle.clone(), Arc::clone(&polling)));
+        // Binding and starting threads are blocking calls.
+        let starting = tokio::task::spawn_blocking(move || {
+            let mut relay = Relay::bind(config, clock)?;
+            relay.start(bell)?;
+            Ok::<_, crs_relay::StartError>(relay)
+        });
+        let relay = starting.await??;
         shared.reader.store(Some(Arc::new(relay.reader())));
         shared.running.store(true, Ordering::Release);
         relay_log(RelayLogLine::Start, &format_args!("{:?}", relay.addresses()));
         let addresses = advertised(&shared.settings.advertised, relay.addresses());
         shared.addresses.store(Arc::new(addresses.clone()));
         let owner = RelayOwner(Handle::new(myself, Arc::clone(&shared.frees)));
-        let timer = tokio::spawn(tick(handle.clone())).abort_handle();
+        let timer = OwnedTask::spawn(tick(handle.clone()));
         shared.handle.set(handle);
         let entries = BTreeMap::new();
         let addresses = addresses.into_iter().map(|addr| MediaAddress::Udp { addr }).collect();
-        Ok(State { shared, relay: Some(relay), addresses, entries, owner, polling, timer })
+        let relay = Some(relay);
+        Ok(State { shared, relay, addresses, entries, owner, polling, _timer: timer })
+    }
+
+    async fn post_stop(
+        &self,
+        _: ActorRef<Self::Msg>,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        if let Some(relay) = state.relay.take() {
+            end(relay).await?;
+        }
+        Ok(())
     }
 
     async fn handle(
@@ -139,6 +164,8 @@ impl Actor for ControlActor {
         match message.take() {
             RelayMsg::Allocate(kind, session, reply) => {
                 let made = state.allocate(kind, session).await;
+                state.shared.figures.asked(kind, &made);
+                state.note_live();
                 reply.send(made);
             }
             RelayMsg::Refresh(id) => state.refresh(id),
@@ -152,11 +179,20 @@ impl Actor for ControlActor {
             }
             RelayMsg::Poll => state.poll().await?,
         }
+        state.note_live();
         Ok(())
     }
 }
 
 impl State {
+    /// Whatever was done: a resource also ends by itself, or with its actor.
+    fn note_live(&self) {
+        for (kind, _) in KINDS {
+            let live = self.relay.as_ref().map_or(0, |relay| relay.count(two_leg(kind)));
+            self.shared.figures.of(kind).live.store(live, Ordering::Relaxed);
+        }
+    }
+
     async fn allocate(
         &mut self,
         kind: RelayKind,
@@ -175,10 +211,12 @@ impl State {
                 return Err(RelayFailure::Limit);
             }
         };
-        self.entries.insert(id, Entry { session, actor, bound: [false; 2] });
+        self.entries.insert(id, Entry { session, actor, paths: [LegPath::NeverBound; 2] });
         relay_log(RelayLogLine::CommandAdd, &format_args!("allocation {id} session {session}"));
         let [caller, callee] = made.legs.map(|leg| self.wire(kind, leg));
-        Ok(Allocated { id, caller, callee })
+        let owner = self.owner.clone();
+        let lease = Lease::new(id, move |id| owner.free(RelayMsg::Free(id)));
+        Ok(Allocated { lease, caller, callee })
     }
 
     fn wire(&self, kind: RelayKind, leg: NewLeg) -> Leg {
@@ -218,15 +256,15 @@ impl State {
         let entry = self.entries.get(&id)?;
         let info = self.relay.as_ref()?.info(id)?;
         let [caller, callee] = info.legs;
-        let report = |leg: LegInfo, bound| {
+        let report = |leg: LegInfo, path| {
             let last = leg.counters.last_media_micros;
             let last_packet = (last > 0).then(|| Mono::from_micros(last));
-            LegReport { bound, last_packet }
+            LegReport { path, last_packet }
         };
-        let [caller_bound, callee_bound] = entry.bound;
+        let [caller_path, callee_path] = entry.paths;
         Some(MediaReport {
-            caller: report(caller, caller_bound),
-            callee: report(callee, callee_bound),
+            caller: report(caller, caller_path),
+            callee: report(callee, callee_path),
         })
     }
 
@@ -252,25 +290,32 @@ impl State {
         }
     }
 
+    fn note(&mut self, id: AllocationId, leg: LegId, path: LegPath) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            // Legs are numbered in pairs: the caller's is even.
+            entry.paths[usize::from(leg.0 % 2 == 1)] = path;
+        }
+    }
+
     async fn poll(&mut self) -> Result<(), ActorProcessingErr> {
         self.polling.store(false, Ordering::Release);
         let mut events = Vec::new();
         if let Some(relay) = &mut self.relay {
             relay.poll(&mut events);
         }
+        let now = self.shared.clock.mono();
         for event in events {
             match event {
                 RelayEvent::ThreadDown { thread } => self.restart(thread).await?,
                 RelayEvent::Bound { allocation, leg, .. } => {
-                    if let Some(entry) = self.entries.get_mut(&allocation) {
-                        // Legs are numbered in pairs: the caller's is even.
-                        entry.bound[usize::from(leg.0 % 2 == 1)] = true;
-                    }
+                    self.note(allocation, leg, LegPath::Bound);
                     self.pass(allocation, event);
                 }
-                RelayEvent::ConsentLost { allocation, .. }
-                | RelayEvent::AddressTaken { allocation, .. }
-                | RelayEvent::Silent { allocation }
+                RelayEvent::ConsentLost { allocation, leg, .. } => {
+                    self.note(allocation, leg, LegPath::LostSince(now));
+                    self.pass(allocation, event);
+                }
+                RelayEvent::AddressTaken { allocation, .. }
                 | RelayEvent::Expired { allocation, .. } => self.pass(allocation, event),
             }
         }
@@ -297,6 +342,30 @@ impl State {
         self.shared.running.store(true, Ordering::Release);
         (self.shared.settings.alarm)(RelayAlarm::Up);
         Ok(())
+    }
+}
+
+/// Ends the threads, which waits for them: not on an async thread.
+fn end(relay: Relay) -> JoinHandle<()> {
+    tokio::task::spawn_blocking(move || drop(relay))
+}
+
+/// The data plane of a control actor that was killed or has failed, while its threads end. The
+/// next one waits for that.
+#[derive(Default)]
+pub(super) struct Ending(Mutex<Option<JoinHandle<()>>>);
+
+impl Ending {
+    fn put(&self, ending: JoinHandle<()>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(ending);
+    }
+
+    async fn wait(&self) {
+        let ending = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(ending) = ending {
+            // A panic of it has been told where it happened, and the sockets are closed all the same.
+            let _ = ending.await;
+        }
     }
 }
 

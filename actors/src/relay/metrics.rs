@@ -1,9 +1,13 @@
 //! The columns of `show relay` as series, summed when somebody scrapes.
 
+use std::sync::atomic::Ordering;
+
 use crs_ops::Metrics;
 use crs_relay::RelayType;
+use metrics::{Counter, Gauge};
 
 use super::RelayService;
+use super::figures::{Figures, KINDS};
 
 /// Registers `crs_relay_*`: media per type, totals, and why packets were dropped.
 pub fn register_relay_metrics(metrics: &Metrics, relay: RelayService) {
@@ -31,7 +35,11 @@ pub fn register_relay_metrics(metrics: &Metrics, relay: RelayService) {
                 let help = "Packets not forwarded, by reason.";
                 metrics.counter("crs_relay_dropped_packets_total", help, &[("reason", why)])
             });
+    let relays = relays(metrics);
     metrics.on_scrape(move || {
+        for (handles, (kind, _)) in relays.iter().zip(KINDS) {
+            handles.set(relay.figures().of(kind));
+        }
         let now = relay.counters();
         for (counters, row) in types.iter().zip(now.types) {
             for (counter, value) in
@@ -61,4 +69,37 @@ pub fn register_relay_metrics(metrics: &Metrics, relay: RelayService) {
             counter.absolute(value);
         }
     });
+}
+
+/// Handles of one type's relays.
+struct Relays {
+    live: Gauge,
+    made: Counter,
+    limit: Counter,
+    unavailable: Counter,
+}
+
+impl Relays {
+    fn set(&self, figures: &Figures) {
+        self.live.set(figures.live.load(Ordering::Relaxed) as f64);
+        self.made.absolute(figures.made.load(Ordering::Relaxed));
+        self.limit.absolute(figures.limit.load(Ordering::Relaxed));
+        self.unavailable.absolute(figures.unavailable.load(Ordering::Relaxed));
+    }
+}
+
+fn relays(metrics: &Metrics) -> [Relays; KINDS.len()] {
+    KINDS.map(|(_, kind)| {
+        let kind = ("type", kind.as_str());
+        let refused = |why| {
+            let help = "Relays refused, by type and reason.";
+            metrics.counter("crs_relays_refused_total", help, &[kind, ("reason", why)])
+        };
+        Relays {
+            live: metrics.gauge("crs_relays", "Live relays, by type.", &[kind]),
+            made: metrics.counter("crs_relays_made_total", "Relays made, by type.", &[kind]),
+            limit: refused("limit"),
+            unavailable: refused("unavailable"),
+        }
+    })
 }

@@ -9,6 +9,7 @@
 
 mod allocation;
 mod control;
+mod figures;
 mod metrics;
 mod service;
 #[cfg(test)]

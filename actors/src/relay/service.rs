@@ -13,7 +13,8 @@ use crs_types::{AllocationId, Clock, SessionId};
 use futures_util::future::BoxFuture;
 use ractor::{Actor, ActorCell};
 
-use super::control::{Arguments, ControlActor, RELAY_FREES, RELAY_QUEUE, RelayMsg};
+use super::control::{Arguments, ControlActor, Ending, RELAY_FREES, RELAY_QUEUE, RelayMsg};
+use super::figures::AllFigures;
 use crate::admin::{RelayResource, RelayView};
 use crate::handle::{Gate, HandleSlot};
 use crate::metrics::{NodeMetrics, QueueMetrics};
@@ -64,6 +65,8 @@ pub(super) struct Shared {
     pub(super) running: AtomicBool,
     /// Starts of the control actor.
     pub(super) runs: AtomicU64,
+    pub(super) ending: Ending,
+    pub(super) figures: AllFigures,
 }
 
 /// The relay of one node. Cheap to clone.
@@ -114,6 +117,8 @@ impl RelayService {
             addresses: ArcSwap::default(),
             running: AtomicBool::new(false),
             runs: AtomicU64::new(0),
+            ending: Ending::default(),
+            figures: AllFigures::default(),
         });
         let child = Arc::clone(&shared);
         let spec = ChildSpec::new("relay_control", Restart::Permanent, move |cell| {
@@ -141,6 +146,11 @@ impl RelayService {
     /// The supervisor, for the ordered drain: sessions before it.
     pub fn supervisor(&self) -> &SupervisorHandle {
         &self.supervisor
+    }
+
+    /// Relays live, made and refused.
+    pub(super) fn figures(&self) -> &AllFigures {
+        &self.shared.figures
     }
 
     #[cfg(test)]
@@ -172,14 +182,6 @@ impl MediaRelay for RelayService {
     fn refresh(&self, id: AllocationId) {
         // Lost at a full queue; the session refreshes three times in a leg's lifetime.
         let _ = self.shared.handle.try_cast(RelayMsg::Refresh(id));
-    }
-
-    fn free(&self, id: AllocationId) {
-        if let Some(handle) = self.shared.handle.get() {
-            let frees =
-                crate::handle::Handle::new(handle.actor().clone(), Arc::clone(&self.shared.frees));
-            let _ = frees.try_cast(RelayMsg::Free(id));
-        }
     }
 
     fn report(&self, id: AllocationId) -> BoxFuture<'static, Option<MediaReport>> {

@@ -1,6 +1,6 @@
 //! The relay's actors over a real data plane on loopback.
 
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,15 +11,22 @@ use crs_proto::wire::relay::{Leg, MediaAddress, RelayKind};
 use crs_relay::{RelayConfig, RelayType};
 use crs_types::{AllocationId, ClientAddr, OsRng, SessionId, SystemClock, Timestamp};
 
+use futures_util::FutureExt;
+
 use super::{RELAY_QUEUE, RelayAlarm, RelayService, RelaySettings};
 use crate::admin::RelayView;
 use crate::metrics::NodeMetrics;
 use crate::session::{Allocated, MediaRelay};
+use crs_proto::session::LegPath;
 
 type Alarms = Arc<Mutex<Vec<RelayAlarm>>>;
 
 async fn service(limit: Option<u64>) -> (RelayService, Alarms) {
-    let mut relay = RelayConfig::on(vec!["127.0.0.1:0".parse().unwrap()]);
+    on("127.0.0.1:0".parse().unwrap(), limit).await
+}
+
+async fn on(addr: SocketAddr, limit: Option<u64>) -> (RelayService, Alarms) {
+    let mut relay = RelayConfig::on(vec![addr]);
     relay.limits.rtp = limit;
     relay.max_legs = 32;
     let alarms = Alarms::default();
@@ -59,7 +66,7 @@ async fn bound(leg: Leg) -> UdpSocket {
 async fn until_bound(relay: &RelayService, id: AllocationId) {
     for _ in 0..10_000 {
         let report = relay.report(id).await.unwrap();
-        if report.caller.bound && report.callee.bound {
+        if [report.caller.path, report.callee.path] == [LegPath::Bound; 2] {
             return;
         }
         tokio::task::yield_now().await;
@@ -71,12 +78,14 @@ async fn until_bound(relay: &RelayService, id: AllocationId) {
 async fn legs_are_made_bound_reported_shown_and_freed() {
     let (relay, _) = service(None).await;
     assert!(relay.running());
-    let Allocated { id, caller, callee } =
+    let Allocated { lease, caller, callee } =
         relay.allocate(RelayKind::Rtp, session(1)).await.unwrap();
+    let id = lease.id();
     assert_ne!(caller.leg, callee.leg);
     assert_eq!(caller.lifetime_ms, 60_000);
     let report = relay.report(id).await.unwrap();
-    assert!(!report.caller.bound && report.callee.last_packet.is_none());
+    assert_eq!(report.caller.path, LegPath::NeverBound);
+    assert!(report.callee.last_packet.is_none());
     let (a, b) = (bound(caller).await, bound(callee).await);
     until_bound(&relay, id).await;
     let passed = tokio::task::spawn_blocking(move || {
@@ -94,8 +103,7 @@ async fn legs_are_made_bound_reported_shown_and_freed() {
     assert_eq!(shown[0].session, Some(session(1)));
     assert!(shown[0].last_active.is_some());
     assert_eq!(relay.counters().types[0].tx, 1);
-    relay.free(id);
-    relay.free(id);
+    drop(lease);
     assert!(relay.report(id).await.is_none());
     assert!(relay.resources().await.is_empty());
 }
@@ -108,8 +116,19 @@ async fn a_limit_is_refused_by_name_and_alarmed() {
     assert_eq!(refused, RelayFailure::Limit);
     let text = "limit of 1 simultaneous RTP relays reached".to_owned();
     assert_eq!(*alarms.lock().unwrap(), [RelayAlarm::Limit(text)]);
-    relay.free(first.id);
-    assert!(relay.allocate(RelayKind::Rtp, session(3)).await.is_ok());
+    drop(first);
+    let _third = relay.allocate(RelayKind::Rtp, session(3)).await.unwrap();
+    let metrics = crs_ops::Metrics::default();
+    super::register_relay_metrics(&metrics, relay);
+    let text = metrics.render();
+    for line in [
+        "crs_relays{type=\"RTP relay\"} 1",
+        "crs_relays{type=\"opaque relay\"} 0",
+        "crs_relays_made_total{type=\"RTP relay\"} 2",
+        "crs_relays_refused_total{type=\"RTP relay\",reason=\"limit\"} 1",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
 }
 
 /// The actor of an allocation is killed: the resource goes with it.
@@ -121,12 +140,47 @@ async fn an_allocation_ends_with_its_actor() {
     let children = relay.shared_for_tests().allocations.cell().get_children();
     children.iter().for_each(|child| child.kill());
     for _ in 0..10_000 {
-        if relay.report(made.id).await.is_none() {
+        if relay.report(made.lease.id()).await.is_none() {
             return;
         }
         tokio::task::yield_now().await;
     }
     panic!("the resource is freed");
+}
+
+/// Whoever asked is gone when the answer comes: the legs are freed. On one thread, so that no
+/// answer comes before this test lets go of it.
+#[tokio::test]
+async fn an_answer_that_nobody_waits_for_leaves_nothing() {
+    let (relay, _) = service(Some(1)).await;
+    let asked = relay.allocate(RelayKind::Rtp, session(1));
+    // Polled once, so the relay has been asked.
+    assert!(asked.now_or_never().is_none());
+    for _ in 0..10_000 {
+        if relay.allocate(RelayKind::Rtp, session(2)).await.is_ok() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("the legs are freed");
+}
+
+/// A control actor that fails is started again on the same address.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_whose_actor_was_killed_comes_back_on_its_port() {
+    let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let relay = on(port, None).await.0;
+    let first = relay.allocate(RelayKind::Rtp, session(1)).await.unwrap();
+    relay.shared_for_tests().handle.get().unwrap().actor().kill();
+    for _ in 0..10_000 {
+        if let Ok(made) = relay.allocate(RelayKind::Rtp, session(1)).await {
+            assert_ne!(made.lease.id(), first.lease.id());
+            assert_eq!(relay.addresses(), [port]);
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("the relay comes back");
 }
 
 /// All are asked in one go on the only thread, so the control actor answers none meanwhile.

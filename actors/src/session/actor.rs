@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crs_proto::connection::Now;
 use crs_proto::session::{
@@ -12,23 +11,24 @@ use crs_proto::session::{
 use crs_proto::wire::ErrorBody;
 use crs_proto::wire::call::{CallState, HangupReason, Invite};
 use crs_proto::wire::relay::RelayKind;
-use crs_types::{AllocationId, ConnectionId, SessionId};
+use crs_types::{ConnectionId, LegId, Mono, SessionId};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::task::AbortHandle;
 
-use super::media::{Allocated, MediaRelay};
+use super::media::{Allocated, Lease, MediaRelay};
 use super::metrics::SessionMetrics;
 use super::table::SessionTable;
 use crate::connection::{ConnectionHandle, ServerEvent};
 use crate::context::NodeContext;
 use crate::handle::{Bounded, Gate, Handle, Reply};
 use crate::services::{Party, SessionReply};
+use crate::supervisor::OwnedTask;
 use crate::trace::{SessionEvent, TraceEvent};
 
 /// Messages that may wait for one session; more are refused with `unavailable`.
 pub const SESSION_QUEUE: u32 = 256;
-/// Unbound legs are kept alive and the relay is asked about them this often, while the session's own timers run.
-const REFRESH: Duration = Duration::from_secs(20);
+/// Messages of the session's own tasks: a tick, the relay's answers, and those that were replaced
+/// on their way. Apart from the others, so that a busy session loses none of them.
+const OWN_QUEUE: u32 = 16;
 
 /// Messages to a session's actor.
 #[derive(Debug)]
@@ -88,20 +88,21 @@ pub(super) struct Arguments {
     pub(super) relay: Arc<dyn MediaRelay>,
     pub(super) table: Arc<SessionTable>,
     pub(super) metrics: SessionMetrics,
-    pub(super) gate: Arc<Gate>,
 }
 
 pub(super) struct State {
     arguments: Arguments,
-    myself: Handle<SessionMsg>,
+    /// For the session's own tasks.
+    own: Handle<SessionMsg>,
     core: Option<Session>,
     connections: BTreeMap<ConnectionId, (Endpoint, ConnectionHandle)>,
     replies: BTreeMap<u64, Reply<Result<SessionReply, ErrorBody>>>,
     next_tag: u64,
-    allocation: Option<AllocationId>,
-    timer: Option<AbortHandle>,
-    /// Relay work under way; ends by itself, aborted with the actor.
-    relay_task: Option<AbortHandle>,
+    lease: Option<Lease>,
+    /// The deadline it was set for.
+    timer: Option<(Mono, OwnedTask)>,
+    allocating: Option<OwnedTask>,
+    asking: Option<OwnedTask>,
     counted_end: bool,
 }
 
@@ -115,17 +116,18 @@ impl Actor for SessionActor {
         myself: ActorRef<Self::Msg>,
         arguments: Arguments,
     ) -> Result<State, ActorProcessingErr> {
-        let myself = Handle::new(myself, Arc::clone(&arguments.gate));
+        let gate = Gate::new(OWN_QUEUE, arguments.context.metrics.session_mailbox.clone());
         Ok(State {
             arguments,
-            myself,
+            own: Handle::new(myself, gate),
             core: None,
             connections: BTreeMap::new(),
             replies: BTreeMap::new(),
             next_tag: 0,
-            allocation: None,
+            lease: None,
             timer: None,
-            relay_task: None,
+            allocating: None,
+            asking: None,
             counted_end: false,
         })
     }
@@ -157,17 +159,12 @@ impl Actor for SessionActor {
     }
 }
 
-/// Also when the actor was killed: the table and the relay must not keep what is gone.
+/// Also when the actor was killed: the table must not keep what is gone. The lease and the tasks
+/// end with their fields.
 impl Drop for State {
     fn drop(&mut self) {
-        let actor = self.myself.actor().get_id();
+        let actor = self.own.actor().get_id();
         self.arguments.table.remove(self.arguments.id, actor);
-        if let Some(id) = self.allocation.take() {
-            self.arguments.relay.free(id);
-        }
-        for task in [self.timer.take(), self.relay_task.take()].into_iter().flatten() {
-            task.abort();
-        }
         if self.core.is_some() && !self.counted_end {
             self.arguments.metrics.active.decrement(1.0);
         }
@@ -196,15 +193,11 @@ impl State {
             SessionMsg::Allocated(result) => self.allocated(result),
             SessionMsg::Media(Some(report)) => self.feed(Input::Media(report)),
             SessionMsg::Media(None) => {
-                self.allocation = None;
+                self.lease = None;
                 self.feed(Input::RelayLost)
             }
             SessionMsg::Tick => {
-                if let Some(id) = self.allocation {
-                    self.arguments.relay.refresh(id);
-                    // Also tells when the relay has lost the legs, so that new ones can be had.
-                    self.query_media();
-                }
+                self.timer = None;
                 self.feed(Input::Tick)
             }
         }
@@ -251,9 +244,10 @@ impl State {
 
     fn allocated(&mut self, result: Result<Allocated, RelayFailure>) -> bool {
         match result {
-            Ok(Allocated { id, caller, callee }) => {
-                self.allocation = Some(id);
-                self.arguments.table.set_legs(self.arguments.id, [caller.leg, callee.leg]);
+            Ok(Allocated { lease, caller, callee }) => {
+                self.lease = Some(lease);
+                let legs = [LegId(caller.leg), LegId(callee.leg)];
+                self.arguments.table.set_legs(self.arguments.id, legs);
                 self.feed(Input::RelayReady { caller, callee })
             }
             Err(failure) => self.feed(Input::RelayFailed(failure)),
@@ -285,15 +279,11 @@ impl State {
                 Effect::Notify { to, state } => self.notify(to, state),
                 Effect::AllocRelay(kind) => self.allocate(kind),
                 Effect::RefreshRelay => {
-                    if let Some(id) = self.allocation {
-                        self.arguments.relay.refresh(id);
+                    if let Some(lease) = &self.lease {
+                        self.arguments.relay.refresh(lease.id());
                     }
                 }
-                Effect::FreeRelay => {
-                    if let Some(id) = self.allocation.take() {
-                        self.arguments.relay.free(id);
-                    }
-                }
+                Effect::FreeRelay => self.lease = None,
                 Effect::QueryMedia => self.query_media(),
                 Effect::Changed(summary) => self.changed(summary),
                 Effect::Expired => over = true,
@@ -316,30 +306,21 @@ impl State {
 
     fn allocate(&mut self, kind: RelayKind) {
         let made = self.arguments.relay.allocate(kind, self.arguments.id);
-        let relay = Arc::clone(&self.arguments.relay);
-        let myself = self.myself.clone();
-        // Not aborted with the actor: legs that come too late have to be freed.
-        tokio::spawn(async move {
-            let result = made.await;
-            let id = result.as_ref().ok().map(|allocated| allocated.id);
-            if let (Err(_), Some(id)) = (myself.try_cast(SessionMsg::Allocated(result)), id) {
-                relay.free(id);
-            }
-        });
+        let own = self.own.clone();
+        self.allocating = Some(OwnedTask::spawn(async move {
+            // Refused by an actor that has ended: then the lease frees the legs.
+            let _ = own.try_cast(SessionMsg::Allocated(made.await));
+        }));
     }
 
     fn query_media(&mut self) {
-        let Some(id) = self.allocation else { return };
-        let report = self.arguments.relay.report(id);
-        let myself = self.myself.clone();
-        let task = tokio::spawn(async move {
-            let report = report.await;
+        let Some(lease) = &self.lease else { return };
+        let report = self.arguments.relay.report(lease.id());
+        let own = self.own.clone();
+        self.asking = Some(OwnedTask::spawn(async move {
             // Refused: the core asks again.
-            let _ = myself.try_cast(SessionMsg::Media(report));
-        });
-        if let Some(older) = self.relay_task.replace(task.abort_handle()) {
-            older.abort();
-        }
+            let _ = own.try_cast(SessionMsg::Media(report.await));
+        }));
     }
 
     fn changed(&mut self, summary: Summary) {
@@ -370,23 +351,22 @@ impl State {
         }
     }
 
-    /// Sets the one timer to the core's next deadline.
+    /// Sets the one timer to the core's next deadline, unless it is set to it and still runs.
     fn arm(&mut self) {
-        if let Some(timer) = self.timer.take() {
-            timer.abort();
-        }
         let Some(core) = &self.core else { return };
-        let now = self.now();
-        let refresh = self.allocation.map(|_| REFRESH);
-        let due = core.next_deadline(&self.arguments.config).map(|at| at.since(now.mono));
-        let Some(wait) = due.into_iter().chain(refresh).min() else { return };
-        let myself = self.myself.clone();
-        let timer = tokio::spawn(async move {
-            tokio::time::sleep(wait).await;
-            // Refused by a full queue: whatever is handled next sets the timer again.
-            let _ = myself.try_cast(SessionMsg::Tick);
+        let (now, due) = (self.now().mono, core.next_deadline(&self.arguments.config));
+        if self.timer.as_ref().is_some_and(|(at, _)| Some(*at) == due && *at > now) {
+            return;
+        }
+        let own = self.own.clone();
+        self.timer = due.map(|at| {
+            let task = OwnedTask::spawn(async move {
+                tokio::time::sleep(at.since(now)).await;
+                // Refused: whatever is handled next sets the timer again.
+                let _ = own.try_cast(SessionMsg::Tick);
+            });
+            (at, task)
         });
-        self.timer = Some(timer.abort_handle());
     }
 
     fn tag(&mut self, reply: Reply<Result<SessionReply, ErrorBody>>) -> ReplyTag {

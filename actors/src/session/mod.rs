@@ -13,7 +13,9 @@ mod table;
 mod tests;
 
 pub use actor::{SESSION_QUEUE, SessionMsg};
-pub use media::{Allocated, MediaRelay, NoRelay};
+pub use media::{Allocated, Lease, MediaRelay, NoRelay};
 pub use metrics::SessionMetrics;
-pub use service::{SessionService, USER_BEGUN_MAX, USER_SESSIONS_MAX};
+pub use service::{
+    PAIR_RINGING_MAX, SessionService, USER_BEGUN_MAX, USER_RINGING_MAX, USER_SESSIONS_MAX,
+};
 pub use table::SessionTable;

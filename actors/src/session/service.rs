@@ -8,24 +8,32 @@ use crs_proto::session::{
 };
 use crs_proto::wire::call::{CallState, HangupReason, Invite};
 use crs_proto::wire::{ErrorBody, ErrorCode};
-use crs_types::{AccountId, SessionId, Uri};
+use crs_types::{AccountId, LegId, SessionId, Uri};
+use futures_util::future::join_all;
+use tokio::sync::oneshot;
 
 use super::SessionMsg;
 use super::actor::{Arguments, SESSION_QUEUE, SessionActor};
 use super::media::MediaRelay;
 use super::metrics::SessionMetrics;
-use super::table::SessionTable;
+use super::table::{NoPlace, SessionTable};
 use crate::connection::ConnectionHandle;
 use crate::context::{DrainState, NodeContext};
-use crate::handle::{CallError, CastError, Gate, Handle, Reply};
+use crate::handle::{CastError, Gate, Handle, Reply};
 use crate::services::{Answering, Party, SessionReply, SessionRequest, Sessions};
 use crate::supervisor::SupervisorHandle;
 
-/// Sessions of one user that have not ended; a further invite is hung up with `capacity`.
+/// Calls that one user has made or answered and that have not ended; a further invite from or to
+/// the user is hung up with `capacity`.
 pub const USER_SESSIONS_MAX: usize = 8;
+/// Unanswered calls to one user, which do not count among the user's own: otherwise whoever calls
+/// and waits could keep the user from calling. A further invite is hung up with `capacity`.
+pub const USER_RINGING_MAX: usize = 8;
+/// Those of one caller among them: one call, and another from his second device.
+pub const PAIR_RINGING_MAX: usize = 2;
 /// Sessions that one user has begun and that exist, ended ones included while they are
-/// remembered; a further invite is refused with `rate-limited`. Rates are per connection: without
-/// this, whoever reconnects fills the node's table.
+/// remembered; a further invite is refused with `rate-limited`. Without this, a user whose rate of
+/// invites the operator has raised fills the node's table.
 pub const USER_BEGUN_MAX: usize = 64;
 /// When to try again after that: ended sessions are forgotten by then.
 const BEGUN_RETRY_MS: u64 = 30_000;
@@ -70,18 +78,22 @@ impl SessionService {
         self.table.snapshot()
     }
 
+    /// Sessions that have not ended.
+    pub fn open_count(&self) -> usize {
+        self.table.open_count()
+    }
+
     /// Ends one session for the operator; false when there is none.
     pub fn end(&self, id: SessionId) -> bool {
-        let Some(handle) = self.table.find(id) else { return false };
         let end = SessionMsg::End(HangupReason::Operator, Some(DetailWord::Command));
-        handle.try_cast(end).is_ok()
+        self.table.send(id, end).is_ok()
     }
 
     /// Ends all sessions of a user who was blocked or whose account is gone.
     pub fn end_user(&self, account: &AccountId, uri: &Uri) {
-        for (_, handle) in self.table.of_user(&(account.clone(), uri.clone())) {
+        for id in self.table.of_user(&(account.clone(), uri.clone())) {
             let end = SessionMsg::End(HangupReason::NotAllowed, Some(DetailWord::Blacklisted));
-            let _ = handle.try_cast(end);
+            let _ = self.table.send(id, end);
         }
     }
 
@@ -89,50 +101,69 @@ impl SessionService {
     /// wait for replies has its requests about one session taken in the order it sent them.
     fn carry_out(&self, from: Party, request: SessionRequest) -> Answering<SessionReply> {
         let (found, request) = match request {
-            SessionRequest::Invite(invite) => return Box::pin(self.clone().invite(from, invite)),
-            SessionRequest::Ringing(r) => (self.table.find(r.session), CallRequest::Ringing),
-            SessionRequest::Answer(a) => {
-                (self.table.find(a.session), CallRequest::Answer(a.answer))
-            }
+            SessionRequest::Invite(invite) => return self.invite(from, invite),
+            SessionRequest::Ringing(r) => (Some(r.session), CallRequest::Ringing),
+            SessionRequest::Answer(a) => (Some(a.session), CallRequest::Answer(a.answer)),
             SessionRequest::Hangup(h) => {
                 let detail = h.detail.as_deref().and_then(DetailWord::parse);
-                let request = CallRequest::Hangup { reason: h.reason, detail };
-                (self.table.find(h.session), request)
+                (Some(h.session), CallRequest::Hangup { reason: h.reason, detail })
             }
-            SessionRequest::RelayAlloc(a) => (self.table.find(a.session), CallRequest::Alloc),
+            SessionRequest::RelayAlloc(a) => (Some(a.session), CallRequest::Alloc),
             SessionRequest::RelayRefresh(r) => {
-                (self.table.find_leg(r.leg), CallRequest::Refresh(r.leg))
+                let leg = LegId(r.leg);
+                (self.table.of_leg(leg), CallRequest::Refresh(leg))
             }
-            SessionRequest::RelayFree(f) => (self.table.find_leg(f.leg), CallRequest::Free(f.leg)),
+            SessionRequest::RelayFree(f) => {
+                let leg = LegId(f.leg);
+                (self.table.of_leg(leg), CallRequest::Free(leg))
+            }
         };
         match found {
-            Some(handle) => Box::pin(ask(&handle, from, request)),
-            None => Box::pin(std::future::ready(Err(gone()))),
+            Some(id) => self.ask(id, from, request),
+            None => refuse(gone()),
         }
     }
 
-    async fn invite(self, from: Party, invite: Invite) -> Outcome {
-        if let Some(handle) = self.table.find(invite.session) {
-            return ask(&handle, from, CallRequest::Invite(invite)).await;
+    fn ask(&self, id: SessionId, from: Party, request: CallRequest) -> Answering<SessionReply> {
+        let (reply, answer) = Reply::pair();
+        match self.table.send(id, SessionMsg::Request { from, request, reply }) {
+            Ok(()) => Box::pin(settle(answer)),
+            Err(CastError::Gone) => refuse(gone()),
+            Err(CastError::Full) => refuse(busy()),
         }
-        let context = self.context.upgrade().ok_or_else(stopping)?;
-        if self.table.begun_by(&(from.account.clone(), from.uri.clone())) >= USER_BEGUN_MAX {
-            let text = format!("a user may have begun at most {USER_BEGUN_MAX} calls of late");
-            return Err(ErrorBody::retry(ErrorCode::RateLimited, text, BEGUN_RETRY_MS));
-        }
-        let (callee, devices) = self.resolve(&context, &from, &invite.to);
-        let mut users = vec![(from.account.clone(), from.uri.clone())];
-        if let Callee::Found { account, .. } | Callee::Refused { account, .. } = &callee {
-            users.push((account.clone(), invite.to.clone()));
-        }
-        let handle = self.spawn(&context, invite.session).await?;
-        if let Err(first) = self.table.insert(invite.session, handle.clone(), users) {
-            // The same invite came twice at once: the first one is the session.
-            handle.actor().stop(None);
-            return ask(&first, from, CallRequest::Invite(invite)).await;
-        }
-        let start = |reply| SessionMsg::Start { from, invite, callee, devices, reply };
-        settle(handle.call(start, CALL_TIMEOUT).await)
+    }
+
+    /// Takes the session's place at once; its actor starts in the future.
+    fn invite(&self, from: Party, invite: Invite) -> Answering<SessionReply> {
+        let Some(context) = self.context.upgrade() else { return refuse(stopping()) };
+        let account = callee(&context, &from, &invite.to);
+        let users = |account: AccountId| (account, invite.to.clone());
+        let caller = (from.account.clone(), from.uri.clone());
+        // Read anew each time, for SIGHUP may change it.
+        let most = context.settings().limits.sessions;
+        let reserved = self.table.reserve(invite.session, caller, account.clone().map(users), most);
+        let reserved = match reserved {
+            Ok(reserved) => reserved,
+            Err(NoPlace::Taken) => {
+                return self.ask(invite.session, from, CallRequest::Invite(invite));
+            }
+            Err(NoPlace::Begun) => {
+                let text = format!("a user may have begun at most {USER_BEGUN_MAX} calls of late");
+                return refuse(ErrorBody::retry(ErrorCode::RateLimited, text, BEGUN_RETRY_MS));
+            }
+            Err(NoPlace::Node) => return refuse(full()),
+        };
+        let (callee, devices) = match account {
+            Some(account) => ring(&context, &from, &invite.to, account, reserved.refused),
+            None => (Callee::NotFound, Vec::new()),
+        };
+        let service = self.clone();
+        Box::pin(async move {
+            let handle = service.spawn(&context, invite.session).await?;
+            let (reply, answer) = Reply::pair();
+            reserved.run(handle, SessionMsg::Start { from, invite, callee, devices, reply });
+            settle(answer).await
+        })
     }
 
     async fn spawn(
@@ -140,10 +171,6 @@ impl SessionService {
         context: &Arc<NodeContext>,
         id: SessionId,
     ) -> Result<Handle<SessionMsg>, ErrorBody> {
-        // Read anew each time, for SIGHUP may change it; the population is the limit's limit.
-        if self.supervisor.population() >= context.settings().limits.sessions {
-            return Err(full());
-        }
         let gate = Gate::new(SESSION_QUEUE, context.metrics.session_mailbox.clone());
         let arguments = Arguments {
             id,
@@ -152,7 +179,6 @@ impl SessionService {
             relay: Arc::clone(&self.relay),
             table: Arc::clone(&self.table),
             metrics: self.metrics.clone(),
-            gate: Arc::clone(&gate),
         };
         let started = self.supervisor.spawn(SessionActor, arguments).await;
         started.map(|actor| Handle::new(actor, gate)).map_err(|error| {
@@ -161,59 +187,25 @@ impl SessionService {
         })
     }
 
-    fn resolve(
+    /// Asks all sessions at once: one that hangs does not hold up the others.
+    fn on_attached(
         &self,
-        context: &NodeContext,
-        from: &Party,
-        to: &Uri,
-    ) -> (Callee, Vec<ConnectionHandle>) {
-        let view = context.accounts.view();
-        let now = context.clock.now();
-        let Some(account) = view.resolve(&from.account, &from.uri, to, now) else {
-            return (Callee::NotFound, Vec::new());
-        };
-        let account = account.id.clone();
-        let (own, other) =
-            ((from.account.clone(), from.uri.clone()), (account.clone(), to.clone()));
-        let (own_load, _) = self.table.load_of(&own, &other);
-        let (other_load, glare) = self.table.load_of(&other, &own);
-        let why = match context.drain_state() {
-            DrainState::Draining | DrainState::Stopping => Some(Refused::NodeDrain),
-            DrainState::Serving if glare && own != other => Some(Refused::Glare),
-            DrainState::Serving if own_load.max(other_load) >= USER_SESSIONS_MAX => {
-                Some(Refused::UserSessions)
-            }
-            DrainState::Serving => None,
-        };
-        if let Some(why) = why {
-            return (Callee::Refused { account, why }, Vec::new());
-        }
-        let mut found = context.directory.find(&account, to);
-        found.retain(|r| r.connection != from.connection.id());
-        let handles = found.iter().map(|r| r.handle.clone()).collect();
-        let devices = found
-            .iter()
-            .map(|r| Endpoint {
-                account: r.account.clone(),
-                uri: r.uri.clone(),
-                device: r.device.clone(),
-                connection: r.connection,
-            })
-            .collect();
-        (Callee::Found { account, devices, push: false }, handles)
-    }
-
-    async fn on_attached(self, party: Party, resume: Vec<SessionId>) -> Vec<CallState> {
-        let mut states = Vec::new();
+        party: &Party,
+        resume: &[SessionId],
+    ) -> impl Future<Output = Vec<CallState>> + Send + use<> {
         let user = (party.account.clone(), party.uri.clone());
-        for (id, handle) in self.table.open_of_user(&user, &resume) {
+        let mut asked = Vec::new();
+        for id in self.table.open_of_user(&user, resume) {
+            let (reply, answer) = Reply::pair();
             let (party, resumes) = (party.clone(), resume.contains(&id));
-            let message = |reply| SessionMsg::Attached { party, resumes, reply };
-            if let Ok(Some(state)) = handle.call(message, CALL_TIMEOUT).await {
-                states.push(state);
+            if self.table.send(id, SessionMsg::Attached { party, resumes, reply }).is_ok() {
+                asked.push(tokio::time::timeout(CALL_TIMEOUT, answer));
             }
         }
-        states
+        async move {
+            let states = join_all(asked).await.into_iter();
+            states.filter_map(|state| state.ok()?.ok()?).collect()
+        }
     }
 }
 
@@ -223,41 +215,74 @@ impl Sessions for SessionService {
     }
 
     fn attached(&self, party: Party, resume: Vec<SessionId>) -> Answering<Vec<CallState>> {
-        let service = self.clone();
-        Box::pin(async move { Ok(service.on_attached(party, resume).await) })
+        let states = self.on_attached(&party, &resume);
+        Box::pin(async move { Ok(states.await) })
     }
 
     fn detached(&self, party: Party) {
         let user = (party.account.clone(), party.uri.clone());
-        for (_, handle) in self.table.open_of_user(&user, &[]) {
+        for id in self.table.open_of_user(&user, &[]) {
             // A session too busy to hear it finds out when it notifies the connection.
-            let _ = handle.try_cast(SessionMsg::Detached(party.clone()));
+            let _ = self.table.send(id, SessionMsg::Detached(party.clone()));
         }
     }
 }
 
-fn ask(
-    handle: &Handle<SessionMsg>,
-    from: Party,
-    request: CallRequest,
-) -> impl Future<Output = Outcome> + Send + use<> {
-    let message = |reply: Reply<Outcome>| SessionMsg::Request { from, request, reply };
-    let answer = handle.begin(message, CALL_TIMEOUT);
-    async move { settle(answer.await) }
+/// The account that the invite's URI leads to.
+fn callee(context: &NodeContext, from: &Party, to: &Uri) -> Option<AccountId> {
+    let view = context.accounts.view();
+    let account = view.resolve(&from.account, &from.uri, to, context.clock.now())?;
+    Some(account.id.clone())
 }
 
-fn settle(answer: Result<Outcome, CallError>) -> Outcome {
-    match answer {
-        Ok(outcome) => outcome,
-        Err(CallError::Cast(CastError::Gone)) => Err(gone()),
-        Err(CallError::Cast(CastError::Full) | CallError::Timeout) => {
-            Err(ErrorBody::retry(ErrorCode::Unavailable, "the session does not answer", 1000))
-        }
+/// The devices that ring, or why none does.
+fn ring(
+    context: &NodeContext,
+    from: &Party,
+    to: &Uri,
+    account: AccountId,
+    refused: Option<Refused>,
+) -> (Callee, Vec<ConnectionHandle>) {
+    let why = match context.drain_state() {
+        DrainState::Draining | DrainState::Stopping => Some(Refused::NodeDrain),
+        DrainState::Serving => refused,
+    };
+    if let Some(why) = why {
+        return (Callee::Refused { account, why }, Vec::new());
     }
+    let mut found = context.directory.find(&account, to);
+    found.retain(|r| r.connection != from.connection.id());
+    let handles = found.iter().map(|r| r.handle.clone()).collect();
+    let devices = found
+        .iter()
+        .map(|r| Endpoint {
+            account: r.account.clone(),
+            uri: r.uri.clone(),
+            device: r.device.clone(),
+            connection: r.connection,
+        })
+        .collect();
+    (Callee::Found { account, devices, push: false }, handles)
+}
+
+async fn settle(answer: oneshot::Receiver<Outcome>) -> Outcome {
+    match tokio::time::timeout(CALL_TIMEOUT, answer).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_)) => Err(gone()),
+        Err(_) => Err(busy()),
+    }
+}
+
+fn refuse(error: ErrorBody) -> Answering<SessionReply> {
+    Box::pin(std::future::ready(Err(error)))
 }
 
 fn full() -> ErrorBody {
     ErrorBody::retry(ErrorCode::Capacity, "this node has no room for more sessions", 5000)
+}
+
+fn busy() -> ErrorBody {
+    ErrorBody::retry(ErrorCode::Unavailable, "the session does not answer", 1000)
 }
 
 fn gone() -> ErrorBody {

@@ -1,17 +1,19 @@
-//! Where the sessions of this node are found: by id, by user, by leg.
+//! Where the sessions of this node are found: by id, by user, by leg. A place is taken before its
+//! actor runs, so that limits hold whoever asks at once; what is sent to it meanwhile waits in it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crs_proto::session::Summary;
-use crs_types::{AccountId, SessionId, Uri};
+use crs_proto::session::{Refused, Summary};
+use crs_types::{AccountId, LegId, SessionId, Uri};
 
-use super::SessionMsg;
-use crate::handle::Handle;
+use super::actor::{SESSION_QUEUE, SessionMsg};
+use super::service::{PAIR_RINGING_MAX, USER_BEGUN_MAX, USER_RINGING_MAX, USER_SESSIONS_MAX};
+use crate::handle::{CastError, Handle};
 
-type User = (AccountId, Uri);
+pub(super) type User = (AccountId, Uri);
 
-/// The sessions of one node. Bounded by the population of their supervisor.
+/// The sessions of one node. Bounded by the limit given to [`SessionTable::reserve`].
 #[derive(Debug, Default)]
 pub struct SessionTable {
     inner: Mutex<Inner>,
@@ -21,122 +23,135 @@ pub struct SessionTable {
 struct Inner {
     sessions: BTreeMap<SessionId, Entry>,
     users: BTreeMap<User, BTreeSet<SessionId>>,
-    legs: BTreeMap<u64, SessionId>,
+    legs: BTreeMap<LegId, SessionId>,
+    open: usize,
 }
 
 #[derive(Debug)]
 struct Entry {
-    handle: Handle<SessionMsg>,
-    /// The caller first.
-    users: Vec<User>,
+    link: Link,
+    caller: User,
+    /// `None`: the invite's URI leads nowhere.
+    callee: Option<User>,
+    /// It has not ended.
+    open: bool,
     summary: Option<Summary>,
+    legs: Option<[LegId; 2]>,
+}
+
+/// How a session is reached.
+#[derive(Debug)]
+enum Link {
+    /// Its actor is being started; this waits for it, in order.
+    Starting(Vec<SessionMsg>),
+    Running(Handle<SessionMsg>),
+}
+
+/// Why an invite gets no session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoPlace {
+    /// The id is a session's already.
+    Taken,
+    /// The caller has begun too many.
+    Begun,
+    /// The node has too many.
+    Node,
+}
+
+/// A place for a session whose actor is being started. Dropping it gives the place back.
+#[derive(Debug)]
+pub(super) struct Reserved {
+    table: Arc<SessionTable>,
+    /// `None` once the actor runs.
+    id: Option<SessionId>,
+    /// The session is one that ends at once, for this reason.
+    pub(super) refused: Option<Refused>,
 }
 
 impl SessionTable {
-    /// Adds a session of these users. Gives back the handle of the session that has the id
-    /// already.
-    pub(super) fn insert(
-        &self,
+    /// Takes a place for `caller`'s session with `callee`, within the limits of the users and of
+    /// the node (`most`).
+    pub(super) fn reserve(
+        self: &Arc<Self>,
         id: SessionId,
-        handle: Handle<SessionMsg>,
-        users: Vec<User>,
-    ) -> Result<(), Handle<SessionMsg>> {
+        caller: User,
+        callee: Option<User>,
+        most: usize,
+    ) -> Result<Reserved, NoPlace> {
         let mut inner = self.lock();
-        if let Some(entry) = inner.sessions.get(&id) {
-            return Err(entry.handle.clone());
+        if inner.sessions.contains_key(&id) {
+            return Err(NoPlace::Taken);
         }
-        for user in &users {
+        if inner.begun_by(&caller) >= USER_BEGUN_MAX {
+            return Err(NoPlace::Begun);
+        }
+        if inner.sessions.len() >= most {
+            return Err(NoPlace::Node);
+        }
+        let refused = callee.as_ref().and_then(|callee| inner.refusal(&caller, callee));
+        for user in std::iter::once(&caller).chain(&callee) {
             inner.users.entry(user.clone()).or_default().insert(id);
         }
-        inner.sessions.insert(id, Entry { handle, users, summary: None });
-        Ok(())
+        let open = refused.is_none();
+        inner.open += usize::from(open);
+        let link = Link::Starting(Vec::new());
+        inner.sessions.insert(id, Entry { link, caller, callee, open, summary: None, legs: None });
+        drop(inner);
+        Ok(Reserved { table: Arc::clone(self), id: Some(id), refused })
     }
 
-    /// Forgets a session; only its own actor calls this. An actor that lost the race for the id
-    /// forgets nothing.
+    /// Forgets a session; only its own actor calls this.
     pub(super) fn remove(&self, id: SessionId, actor: ractor::ActorId) {
         let mut inner = self.lock();
-        if inner.sessions.get(&id).is_none_or(|e| e.handle.actor().get_id() != actor) {
-            return;
+        let own = inner.sessions.get(&id).is_some_and(|entry| match &entry.link {
+            Link::Starting(_) => false,
+            Link::Running(handle) => handle.actor().get_id() == actor,
+        });
+        if own {
+            inner.forget(id);
         }
-        let Some(entry) = inner.sessions.remove(&id) else { return };
-        for user in &entry.users {
-            if let Some(set) = inner.users.get_mut(user) {
-                set.remove(&id);
-                if set.is_empty() {
-                    inner.users.remove(user);
-                }
-            }
-        }
-        inner.legs.retain(|_, session| *session != id);
     }
 
     pub(super) fn update(&self, summary: Summary) {
-        if let Some(entry) = self.lock().sessions.get_mut(&summary.id) {
-            entry.summary = Some(summary);
-        }
-    }
-
-    pub(super) fn set_legs(&self, id: SessionId, legs: [u64; 2]) {
         let mut inner = self.lock();
-        inner.legs.retain(|_, session| *session != id);
-        for leg in legs {
-            inner.legs.insert(leg, id);
+        let Some(entry) = inner.sessions.get_mut(&summary.id) else { return };
+        let (was, is) = (entry.open, summary.end.is_none());
+        entry.open = is;
+        entry.summary = Some(summary);
+        inner.open = inner.open + usize::from(is) - usize::from(was);
+    }
+
+    pub(super) fn set_legs(&self, id: SessionId, legs: [LegId; 2]) {
+        let mut inner = self.lock();
+        let Some(entry) = inner.sessions.get_mut(&id) else { return };
+        let older = entry.legs.replace(legs);
+        for leg in older.into_iter().flatten() {
+            inner.legs.remove(&leg);
         }
+        inner.legs.extend(legs.map(|leg| (leg, id)));
     }
 
-    pub(super) fn find(&self, id: SessionId) -> Option<Handle<SessionMsg>> {
-        self.lock().sessions.get(&id).map(|entry| entry.handle.clone())
+    /// Queues a message with a session, or behind its invite.
+    pub(super) fn send(&self, id: SessionId, message: SessionMsg) -> Result<(), CastError> {
+        self.lock().send(id, message)
     }
 
-    pub(super) fn find_leg(&self, leg: u64) -> Option<Handle<SessionMsg>> {
-        let inner = self.lock();
-        let id = inner.legs.get(&leg)?;
-        inner.sessions.get(id).map(|entry| entry.handle.clone())
+    /// The session that a leg belongs to.
+    pub(super) fn of_leg(&self, leg: LegId) -> Option<SessionId> {
+        self.lock().legs.get(&leg).copied()
     }
 
-    pub(super) fn of_user(&self, user: &User) -> Vec<(SessionId, Handle<SessionMsg>)> {
-        let inner = self.lock();
-        let ids = inner.users.get(user).into_iter().flatten();
-        ids.filter_map(|id| Some((*id, inner.sessions.get(id)?.handle.clone()))).collect()
+    /// All sessions of a user, ended ones while they are remembered.
+    pub(super) fn of_user(&self, user: &User) -> Vec<SessionId> {
+        self.lock().users.get(user).into_iter().flatten().copied().collect()
     }
 
     /// Those of a user's sessions that an attach or its end matters to: not ended, or named.
-    pub(super) fn open_of_user(
-        &self,
-        user: &User,
-        named: &[SessionId],
-    ) -> Vec<(SessionId, Handle<SessionMsg>)> {
+    pub(super) fn open_of_user(&self, user: &User, named: &[SessionId]) -> Vec<SessionId> {
         let inner = self.lock();
-        let ids = inner.users.get(user).into_iter().flatten();
-        let entries = ids.filter_map(|id| Some((id, inner.sessions.get(id)?)));
-        let wanted = entries.filter(|(id, entry)| entry.is_open() || named.contains(id));
-        wanted.map(|(id, entry)| (*id, entry.handle.clone())).collect()
-    }
-
-    /// Sessions that a user has begun, ended ones included while they are remembered.
-    pub(super) fn begun_by(&self, user: &User) -> usize {
-        let inner = self.lock();
-        let ids = inner.users.get(user).into_iter().flatten();
-        let entries = ids.filter_map(|id| inner.sessions.get(id));
-        entries.filter(|entry| entry.users.first() == Some(user)).count()
-    }
-
-    /// Sessions of a user that have not ended, and whether one of them is an unanswered invite to
-    /// `other`.
-    pub(super) fn load_of(&self, user: &User, other: &User) -> (usize, bool) {
-        let inner = self.lock();
-        let ids = inner.users.get(user).into_iter().flatten();
-        let open = ids.filter_map(|id| inner.sessions.get(id)).filter(|entry| entry.is_open());
-        let calls_other = |s: &Summary| {
-            (&s.parties.caller_account, &s.parties.caller) == (&user.0, &user.1)
-                && s.parties.callee_account.as_ref() == Some(&other.0)
-                && s.parties.callee == other.1
-                && s.talk_since.is_none()
-        };
-        open.fold((0, false), |(n, glare), entry| {
-            (n + 1, glare || entry.summary.as_ref().is_some_and(calls_other))
-        })
+        let entries = inner.of(user);
+        let wanted = entries.filter(|(id, entry)| entry.open || named.contains(id));
+        wanted.map(|(id, _)| id).collect()
     }
 
     /// All sessions, ended ones while they are remembered, by id (which is by time).
@@ -144,9 +159,9 @@ impl SessionTable {
         self.lock().sessions.values().filter_map(|entry| entry.summary.clone()).collect()
     }
 
-    /// Sessions now, ended ones while they are remembered.
-    pub fn count(&self) -> usize {
-        self.lock().sessions.len()
+    /// Sessions that have not ended.
+    pub fn open_count(&self) -> usize {
+        self.lock().open
     }
 
     /// Every change is completed under the lock by code that does not panic.
@@ -155,9 +170,112 @@ impl SessionTable {
     }
 }
 
+impl Inner {
+    fn of(&self, user: &User) -> impl Iterator<Item = (SessionId, &Entry)> {
+        let ids = self.users.get(user).into_iter().flatten();
+        ids.filter_map(|id| Some((*id, self.sessions.get(id)?)))
+    }
+
+    /// Sessions that a user has begun, ended ones included while they are remembered.
+    fn begun_by(&self, user: &User) -> usize {
+        self.of(user).filter(|(_, entry)| entry.caller == *user).count()
+    }
+
+    /// Why a call between these two cannot be made now.
+    fn refusal(&self, caller: &User, callee: &User) -> Option<Refused> {
+        let glare = caller != callee && self.of(callee).any(|(_, entry)| entry.calls(caller));
+        let own = |user: &User| self.of(user).filter(|(_, entry)| entry.occupies(user)).count();
+        let busy = own(caller).max(own(callee)) >= USER_SESSIONS_MAX;
+        if glare {
+            Some(Refused::Glare)
+        } else if busy || self.rings_too_often(caller, callee) {
+            Some(Refused::UserSessions)
+        } else {
+            None
+        }
+    }
+
+    /// What rings at a user is of others' choosing: it has places of its own, and no caller takes
+    /// more than a part of them.
+    fn rings_too_often(&self, caller: &User, callee: &User) -> bool {
+        let ringing = || self.of(callee).filter(|(_, entry)| entry.calls(callee));
+        let of_caller = ringing().filter(|(_, entry)| entry.caller == *caller).count();
+        of_caller >= PAIR_RINGING_MAX || ringing().count() >= USER_RINGING_MAX
+    }
+
+    fn send(&mut self, id: SessionId, message: SessionMsg) -> Result<(), CastError> {
+        match &mut self.sessions.get_mut(&id).ok_or(CastError::Gone)?.link {
+            Link::Running(handle) => handle.try_cast(message),
+            // The invite itself takes a place, too.
+            Link::Starting(waiting) if waiting.len() + 1 >= SESSION_QUEUE as usize => {
+                Err(CastError::Full)
+            }
+            Link::Starting(waiting) => {
+                waiting.push(message);
+                Ok(())
+            }
+        }
+    }
+
+    fn forget(&mut self, id: SessionId) {
+        let Some(entry) = self.sessions.remove(&id) else { return };
+        self.open -= usize::from(entry.open);
+        for user in std::iter::once(&entry.caller).chain(&entry.callee) {
+            if let Some(set) = self.users.get_mut(user) {
+                set.remove(&id);
+                if set.is_empty() {
+                    self.users.remove(user);
+                }
+            }
+        }
+        for leg in entry.legs.into_iter().flatten() {
+            self.legs.remove(&leg);
+        }
+    }
+}
+
 impl Entry {
-    /// Also while it starts and has no summary yet.
-    fn is_open(&self) -> bool {
-        self.summary.as_ref().is_none_or(|summary| summary.end.is_none())
+    /// It is an unanswered invite to `user`.
+    fn calls(&self, user: &User) -> bool {
+        self.open && !self.answered() && self.callee.as_ref() == Some(user)
+    }
+
+    /// `user` has made or answered it, and it has not ended.
+    fn occupies(&self, user: &User) -> bool {
+        self.open && (self.caller == *user || self.answered())
+    }
+
+    fn answered(&self) -> bool {
+        self.summary.as_ref().is_some_and(|summary| summary.talk_since.is_some())
+    }
+}
+
+impl Reserved {
+    /// The actor runs: it gets `start` first, then what waited.
+    pub(super) fn run(mut self, handle: Handle<SessionMsg>, start: SessionMsg) {
+        let Some(id) = self.id.take() else { return };
+        let mut inner = self.table.lock();
+        if handle.try_cast(start).is_err() {
+            // It has ended already, so it will not come to forget its place.
+            return inner.forget(id);
+        }
+        let Some(entry) = inner.sessions.get_mut(&id) else { return };
+        let before = std::mem::replace(&mut entry.link, Link::Running(handle.clone()));
+        let waiting = match before {
+            Link::Starting(waiting) => waiting,
+            Link::Running(_) => Vec::new(),
+        };
+        for message in waiting {
+            // There is room for all; whoever asks an actor that has just ended hears that.
+            let _ = handle.try_cast(message);
+        }
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        if let Some(id) = self.id.take() {
+            self.table.lock().forget(id);
+        }
     }
 }

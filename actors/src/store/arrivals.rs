@@ -1,12 +1,12 @@
-//! From a committed item to the clients that wait for it.
+//! From a committed item to the clients that wait for it, and to those who watch.
 
 use std::sync::{Arc, OnceLock, Weak};
 
-use crs_proto::wire::message::{AckedEvent, New};
+use crs_proto::wire::message::AckedEvent;
 use crs_storage::command::mailbox::Arrival;
-use crs_storage::store::ArrivalHook;
+use crs_storage::store::{ArrivalHook, ConfirmHook};
 
-use crate::connection::ServerEvent;
+use super::confirmed::confirmed;
 use crate::context::NodeContext;
 
 /// Carries arrivals from the store to the directory. The store is opened before the node's
@@ -26,6 +26,17 @@ impl Arrivals {
         Arc::new(move |arrival| this.arrived(arrival))
     }
 
+    /// What [`crs_storage::StoreConfig`] is given: traces and figures of what was confirmed. It
+    /// never blocks.
+    pub fn confirm_hook(&self) -> ConfirmHook {
+        let this = self.clone();
+        ConfirmHook::new(move |command, reply| {
+            if let Some(context) = this.0.get().and_then(Weak::upgrade) {
+                confirmed(&context, command, reply);
+            }
+        })
+    }
+
     /// From now on attached clients are told.
     pub fn connect(&self, context: &Arc<NodeContext>) {
         // Connected once; a second call changes nothing.
@@ -36,12 +47,10 @@ impl Arrivals {
         let Some(context) = self.0.get().and_then(Weak::upgrade) else { return };
         for registration in context.directory.find(&arrival.user.account, &arrival.user.uri) {
             let newest = arrival.newest;
-            // A client that cannot be told is cut, and fetches after its reconnect.
-            let _ = registration.handle.event(ServerEvent::MessageNew(New { newest }));
+            registration.handle.news(newest);
             if let Some(receipt) = &arrival.receipt {
                 let (mid, by) = (receipt.mid, receipt.by.clone());
-                let acked = AckedEvent { mid, by, n: newest };
-                let _ = registration.handle.event(ServerEvent::MessageAcked(acked));
+                registration.handle.receipt(AckedEvent { mid, by, n: newest });
             }
         }
     }

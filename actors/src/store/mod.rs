@@ -3,9 +3,11 @@
 
 mod arrivals;
 mod blobs;
+mod confirmed;
 mod errors;
 mod guard;
 mod mail;
+mod notes;
 mod updates;
 
 use std::sync::{Arc, Weak};
@@ -15,7 +17,8 @@ use crs_types::{AccountId, Uri};
 
 pub use arrivals::Arrivals;
 pub use blobs::StoredBlobs;
-pub use guard::{StoreGuard, StoreGuardMsg, StoreGuardState};
+pub use guard::store_guard;
+pub use notes::Notes;
 
 use crate::context::NodeContext;
 
@@ -25,12 +28,19 @@ pub struct StoreServices {
     store: Store,
     /// The context holds the services, so it is not held back.
     context: Weak<NodeContext>,
+    notes: Notes,
 }
 
 impl StoreServices {
     /// Services over `store` for the node of `context`.
     pub fn new(store: Store, context: &Arc<NodeContext>) -> Self {
-        Self { store, context: Arc::downgrade(context) }
+        let notes = Notes::new(context.metrics.service_mailbox.refused.clone());
+        Self { store, context: Arc::downgrade(context), notes }
+    }
+
+    /// Notes at best effort, whose child the tree starts.
+    pub fn notes(&self) -> &Notes {
+        &self.notes
     }
 }
 

@@ -2,12 +2,12 @@
 
 use crs_proto::wire::life::ClientInfo;
 use crs_storage::command::MailboxCommand;
-use crs_storage::command::mailbox::{NoteUpdate, PutClientInfo, UpdateNote};
-use crs_storage::{Body, Store, UserKey};
+use crs_storage::command::mailbox::{NoteUpdate, UpdateNote};
 use crs_types::{AccountId, DeviceId, Period, Uri};
 use futures_util::FutureExt;
 
 use super::errors::{of_read, of_write};
+use super::notes::{Note, What};
 use super::{StoreServices, user};
 use crate::services::{Answering, Updates};
 
@@ -33,23 +33,7 @@ impl Updates for StoreServices {
     }
 
     fn offered(&self, account: AccountId, uri: Uri, periods: Vec<(Period, u64)>) {
-        let Ok(context) = self.context() else { return };
-        let (time, store, user) = (context.clock.now(), self.store.clone(), user(account, uri));
-        // Bounded: it ends with the store's answer, which always comes.
-        tokio::spawn(async move {
-            let view = store.user(&user).await;
-            let known = view.map(|view| view.updates).unwrap_or_default();
-            for (period, serial) in periods {
-                let same = |(offered, _)| offered == serial;
-                if known.iter().any(|flag| flag.period == period && flag.offered.is_some_and(same))
-                {
-                    continue;
-                }
-                let note = UpdateNote::Offered;
-                let note = NoteUpdate { user: user.clone(), period, serial, note, time };
-                best_effort(&store, &user, MailboxCommand::NoteUpdate(note)).await;
-            }
-        });
+        self.note(account, uri, What::Offered(periods));
     }
 
     fn confirmed(&self, account: AccountId, uri: Uri) -> Answering<Vec<(Period, u64)>> {
@@ -65,27 +49,16 @@ impl Updates for StoreServices {
     }
 
     fn client_info(&self, account: AccountId, uri: Uri, device: DeviceId, info: ClientInfo) {
-        let Ok(context) = self.context() else { return };
-        let Ok(info) = serde_json::to_vec(&info) else { return };
-        let (time, store, user) = (context.clock.now(), self.store.clone(), user(account, uri));
-        // Bounded like the one above.
-        tokio::spawn(async move {
-            // At most daily, and when it says something new.
-            let known = store.user(&user).await.map(|view| view.clients).unwrap_or_default();
-            let day = std::time::Duration::from_secs(86_400);
-            let fresh =
-                known.iter().any(|client| client.device == device && time.since(client.time) < day);
-            if !fresh {
-                let info = Body::new(info);
-                let put = PutClientInfo { user: user.clone(), device, info, time };
-                best_effort(&store, &user, MailboxCommand::PutClientInfo(put)).await;
-            }
-        });
+        if let Ok(info) = serde_json::to_vec(&info) {
+            self.note(account, uri, What::ClientInfo(device, info));
+        }
     }
 }
 
-async fn best_effort(store: &Store, user: &UserKey, command: MailboxCommand) {
-    if let Err(error) = store.propose_mailbox(store.group_of(&user.uri), command).await {
-        tracing::debug!(%error, "a note about a user was not stored");
+impl StoreServices {
+    fn note(&self, account: AccountId, uri: Uri, what: What) {
+        if let Ok(context) = self.context() {
+            self.notes.put(Note { user: user(account, uri), time: context.clock.now(), what });
+        }
     }
 }

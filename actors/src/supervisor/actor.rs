@@ -6,12 +6,16 @@ use std::time::Duration;
 use crs_types::Clock;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
-use super::{Child, ChildSpec, Intensity, Population, Restart, RestartLog, StartError, Verdict};
+use super::{
+    Child, ChildSpec, Intensity, OwnedTask, Population, Restart, RestartLog, StartError, Verdict,
+};
 use crate::handle::{Bounded, Gate, Handle, Reply};
-use crate::metrics::SupervisionMetrics;
+use crate::metrics::{QueueMetrics, SupervisionMetrics};
 
 /// Temporary children get this long to run `post_stop` when the population is drained.
 const LEAF_STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Back-offs that may end before the supervisor looks: more static children than any has.
+const DUE_QUEUE: u32 = 64;
 
 /// The supervisor actor; see the module's head.
 #[derive(Debug)]
@@ -53,7 +57,7 @@ pub struct Arguments {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: SupervisionMetrics,
     pub(super) population: Arc<Population>,
-    pub(super) gate: Arc<Gate>,
+    pub(super) mailbox: QueueMetrics,
 }
 
 /// A supervisor's books.
@@ -61,6 +65,8 @@ pub struct State {
     arguments: Arguments,
     log: RestartLog,
     children: Vec<Entry>,
+    /// For the children's back-offs, apart from requests: each has one place.
+    due: Handle<SupervisorMsg>,
     draining: bool,
 }
 
@@ -69,6 +75,8 @@ struct Entry {
     spec: ChildSpec,
     running: Option<Child>,
     restarts: u32,
+    /// Waits for its next start.
+    back_off: Option<OwnedTask>,
 }
 
 /// How a child ended.
@@ -84,11 +92,12 @@ impl Actor for Supervisor {
 
     async fn pre_start(
         &self,
-        _: ActorRef<Self::Msg>,
+        myself: ActorRef<Self::Msg>,
         arguments: Arguments,
     ) -> Result<State, ActorProcessingErr> {
         let log = RestartLog::new(arguments.intensity);
-        Ok(State { arguments, log, children: Vec::new(), draining: false })
+        let due = Handle::new(myself, Gate::new(DUE_QUEUE, arguments.mailbox.clone()));
+        Ok(State { arguments, log, children: Vec::new(), due, draining: false })
     }
 
     async fn handle(
@@ -101,7 +110,9 @@ impl Actor for Supervisor {
             SupervisorMsg::Start { spec, reply } => {
                 reply.send(state.start(&myself.get_cell(), spec).await);
             }
-            SupervisorMsg::RestartDue { index } => return state.restart(myself, index).await,
+            SupervisorMsg::RestartDue { index } => {
+                return state.restart(myself.get_cell(), index).await;
+            }
             SupervisorMsg::Drain { deadline, reply } => {
                 state.drain(&myself.get_cell(), deadline).await;
                 reply.send(());
@@ -115,12 +126,16 @@ impl Actor for Supervisor {
 
     async fn handle_supervisor_evt(
         &self,
-        myself: ActorRef<Self::Msg>,
+        _: ActorRef<Self::Msg>,
         event: SupervisionEvent,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match event {
-            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => Ok(()),
+            SupervisionEvent::ActorStarted(_) => {
+                state.arguments.metrics.starts.increment(1);
+                Ok(())
+            }
+            SupervisionEvent::ProcessGroupChanged(_) => Ok(()),
             SupervisionEvent::ActorTerminated(cell, _, reason) => {
                 // A kill or a cancelled task is reported as a termination with a reason.
                 let end = match reason {
@@ -129,10 +144,10 @@ impl Actor for Supervisor {
                     }
                     Some(_) | None => End::Normal,
                 };
-                state.ended(myself, &cell, end)
+                state.ended(&cell, end)
             }
             SupervisionEvent::ActorFailed(cell, error) => {
-                state.ended(myself, &cell, End::Failed(error.to_string()))
+                state.ended(&cell, End::Failed(error.to_string()))
             }
         }
     }
@@ -145,21 +160,18 @@ impl State {
             return Err(failed("the supervisor is draining".to_owned()));
         }
         let child = (spec.start)(myself.clone()).await.map_err(|e| failed(e.to_string()))?;
-        self.children.push(Entry { spec, running: Some(child), restarts: 0 });
+        self.children.push(Entry { spec, running: Some(child), restarts: 0, back_off: None });
         Ok(())
     }
 
-    async fn restart(
-        &mut self,
-        myself: ActorRef<Bounded<SupervisorMsg>>,
-        index: usize,
-    ) -> Result<(), ActorProcessingErr> {
+    async fn restart(&mut self, myself: ActorCell, index: usize) -> Result<(), ActorProcessingErr> {
         let draining = self.draining;
         let Some(entry) = self.children.get_mut(index) else { return Ok(()) };
         if draining || entry.running.is_some() {
             return Ok(());
         }
-        match (entry.spec.start)(myself.get_cell()).await {
+        entry.back_off = None;
+        match (entry.spec.start)(myself).await {
             Ok(child) => {
                 entry.running = Some(child);
                 entry.restarts += 1;
@@ -171,16 +183,11 @@ impl State {
                 );
                 Ok(())
             }
-            Err(error) => self.schedule(myself, index, &error.to_string()),
+            Err(error) => self.schedule(index, &error.to_string()),
         }
     }
 
-    fn ended(
-        &mut self,
-        myself: ActorRef<Bounded<SupervisorMsg>>,
-        cell: &ActorCell,
-        end: End,
-    ) -> Result<(), ActorProcessingErr> {
+    fn ended(&mut self, cell: &ActorCell, end: End) -> Result<(), ActorProcessingErr> {
         let id: ActorId = cell.get_id();
         if let End::Failed(reason) = &end {
             self.arguments.metrics.failures.increment(1);
@@ -200,7 +207,7 @@ impl State {
             End::Normal => "ended",
             End::Failed(reason) => reason,
         };
-        if again { self.schedule(myself, index, reason) } else { Ok(()) }
+        if again { self.schedule(index, reason) } else { Ok(()) }
     }
 
     /// A temporary child has ended, or a supervisor that was linked below this one: when such a
@@ -221,22 +228,16 @@ impl State {
     }
 
     /// Plans a restart, or fails this supervisor: its parent then decides.
-    fn schedule(
-        &mut self,
-        myself: ActorRef<Bounded<SupervisorMsg>>,
-        index: usize,
-        reason: &str,
-    ) -> Result<(), ActorProcessingErr> {
+    fn schedule(&mut self, index: usize, reason: &str) -> Result<(), ActorProcessingErr> {
         let child = self.children[index].spec.name;
         match self.log.failed(self.arguments.clock.mono()) {
             Verdict::RestartIn(wait) => {
-                let handle = Handle::new(myself, Arc::clone(&self.arguments.gate));
-                // Owned by nobody but bounded: it ends by itself after `wait`, and a supervisor
-                // that has ended meanwhile refuses the message.
-                tokio::spawn(async move {
+                let due = self.due.clone();
+                self.children[index].back_off = Some(OwnedTask::spawn(async move {
                     tokio::time::sleep(wait).await;
-                    let _ = handle.try_cast(SupervisorMsg::RestartDue { index });
-                });
+                    // Refused only by a supervisor that has ended.
+                    let _ = due.try_cast(SupervisorMsg::RestartDue { index });
+                }));
                 Ok(())
             }
             Verdict::Escalate => {
@@ -256,10 +257,7 @@ impl State {
         for entry in self.children.iter_mut().rev() {
             let Some(child) = entry.running.take() else { continue };
             let limit = left(&self.arguments.clock);
-            match &child.below {
-                Some(below) => stop_supervisor(below, limit).await,
-                None => stop_or_kill(&child.cell, limit.min(entry.spec.stop_timeout)).await,
-            }
+            stop_or_kill(&child.cell, limit.min(entry.spec.stop_timeout)).await;
         }
     }
 
@@ -281,13 +279,6 @@ impl State {
         if tokio::time::timeout(limit, all).await.is_err() {
             leaves.iter().for_each(ActorCell::kill);
         }
-    }
-}
-
-async fn stop_supervisor(below: &super::SupervisorHandle, limit: Duration) {
-    // Boxed: the drain of a tree is a recursion of futures.
-    if Box::pin(below.drain(limit)).await.is_err() {
-        below.actor().kill();
     }
 }
 

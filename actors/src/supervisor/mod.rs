@@ -24,9 +24,10 @@ use ractor::{Actor, ActorCell, ActorRef, ActorStatus, SpawnErr};
 pub use actor::{Supervisor, SupervisorMsg};
 pub use intensity::{Intensity, RestartLog, Verdict};
 pub use spec::{Child, ChildSpec, Restart, StartError, StartFuture};
-pub use task::task_child;
+pub(crate) use task::OwnedTask;
+pub use task::{closing_task_child, task_child};
 
-use crate::handle::{Bounded, CallError, Gate, Handle};
+use crate::handle::{CallError, Gate, Handle};
 use crate::metrics::NodeMetrics;
 
 /// Requests that may wait for one supervisor (starts, drains); supervision events of ractor are
@@ -79,8 +80,7 @@ pub struct SupervisorConfig {
 
 impl SupervisorHandle {
     /// Starts a supervisor; `parent` is `None` for the root only. When it gives up, so does its
-    /// parent, unless it was started within a [`ChildSpec`]; the root's end shows in
-    /// [`SupervisorHandle::wait`].
+    /// parent; the root's end shows in [`SupervisorHandle::wait`].
     pub async fn start(
         config: SupervisorConfig,
         clock: Arc<dyn Clock>,
@@ -96,7 +96,7 @@ impl SupervisorHandle {
             clock,
             metrics: metrics.supervision.clone(),
             population: Arc::clone(&population),
-            gate: Arc::clone(&gate),
+            mailbox: metrics.service_mailbox.clone(),
         };
         let (actor, _) = match parent {
             Some(parent) => Supervisor::spawn_linked(None, Supervisor, arguments, parent).await?,
@@ -168,15 +168,6 @@ impl SupervisorHandle {
     /// The actor, as parent of further supervisors.
     pub fn cell(&self) -> ActorCell {
         self.handle.actor().get_cell()
-    }
-
-    /// As the child of another supervisor's [`ChildSpec`].
-    pub fn into_child(self) -> Child {
-        Child::supervisor(self)
-    }
-
-    pub(crate) fn actor(&self) -> &ActorRef<Bounded<SupervisorMsg>> {
-        self.handle.actor()
     }
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use ractor::{ActorCell, ActorRef, SpawnErr};
 
-use super::SupervisorHandle;
 use crate::handle::CallError;
 
 /// When a child is started again.
@@ -78,16 +77,11 @@ impl fmt::Debug for ChildSpec {
 #[derive(Debug, Clone)]
 pub struct Child {
     pub(super) cell: ActorCell,
-    pub(super) below: Option<SupervisorHandle>,
 }
 
 impl Child {
     /// An ordinary actor.
     pub fn actor<M: ractor::Message>(actor: &ActorRef<M>) -> Self {
-        Self { cell: actor.get_cell(), below: None }
-    }
-
-    pub(super) fn supervisor(handle: SupervisorHandle) -> Self {
-        Self { cell: handle.cell(), below: Some(handle) }
+        Self { cell: actor.get_cell() }
     }
 }

@@ -206,49 +206,19 @@ async fn requests_beyond_a_supervisors_queue_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn too_many_restarts_escalate_to_the_parent_which_restarts_the_branch() {
-    let intensity = Intensity { restarts: 2, ..Intensity::default() };
-    let root = start(Intensity::default(), 0, None).await;
-    let journal = Journal::default();
-    let slot = HandleSlot::new();
-    let starts = Arc::new(AtomicU32::new(0));
-    let branches = Arc::new(AtomicU32::new(0));
-    let branch = {
-        let (journal, slot, starts) = (journal.clone(), slot.clone(), starts.clone());
-        let branches = Arc::clone(&branches);
-        ChildSpec::new("branch", Restart::Permanent, move |parent| {
-            let spec = spec("leaf", Restart::Permanent, &journal, &slot, &starts);
-            let branches = Arc::clone(&branches);
-            async move {
-                let below = start(intensity, 0, Some(parent)).await;
-                below
-                    .start_child(spec)
-                    .await
-                    .map_err(|e| ractor::SpawnErr::StartupFailed(e.into()))?;
-                branches.fetch_add(1, Ordering::SeqCst);
-                Ok(below.into_child())
-            }
-            .boxed()
-        })
-    };
-    root.start_child(branch).await.unwrap();
-    for n in 1..=3 {
-        until(|| starts.load(Ordering::SeqCst) == n).await;
-        slot.try_cast(Msg::Panic).unwrap();
-    }
-    until(|| branches.load(Ordering::SeqCst) == 2 && starts.load(Ordering::SeqCst) == 4).await;
-    assert!(slot.try_cast(Msg::Stop).is_ok());
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_linked_supervisor_that_gives_up_takes_its_parent_along() {
     let root = start(Intensity::default(), 0, None).await;
-    let intensity = Intensity { restarts: 0, ..Intensity::default() };
+    let intensity = Intensity { restarts: 2, ..Intensity::default() };
     let below = start(intensity, 0, Some(root.cell())).await;
     let bed = Bed { sup: below, journal: Journal::default() };
-    let (slot, _) = bed.worker("w", Restart::Permanent).await;
-    slot.try_cast(Msg::Panic).unwrap();
+    let (slot, starts) = bed.worker("w", Restart::Permanent).await;
+    for n in 1..=3 {
+        until(|| starts.load(Ordering::SeqCst) == n).await;
+        assert!(root.is_running());
+        slot.try_cast(Msg::Panic).unwrap();
+    }
     root.wait().await;
+    assert_eq!(starts.load(Ordering::SeqCst), 3);
 }
 
 #[tokio::test(start_paused = true)]

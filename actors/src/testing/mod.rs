@@ -2,6 +2,7 @@
 //! accounts made by the real key code, services that record what they are asked.
 
 mod client;
+mod counts;
 mod services;
 mod users;
 
@@ -15,6 +16,7 @@ use crs_types::{Clock, NodeId, NodeName, OsRng, Secret, SystemClock, Timestamp};
 use tokio::net::TcpListener;
 
 pub(crate) use client::{Client, Reach, Refusal, config, config_with};
+pub(crate) use counts::Counts;
 pub(crate) use services::Fake;
 pub(crate) use users::{Domain, User};
 
@@ -22,7 +24,8 @@ use crate::accounts::{AccountRegistry, AccountsView};
 use crate::context::{ContextParts, NodeContext, Services};
 use crate::directory::LocalDirectory;
 use crate::listener::{
-    self, Capacity, Failures, ListenerShared, NodeCertificate, TestClients, TlsSettings,
+    self, Capacity, Failures, ListenerShared, Newcomers, NodeCertificate, RefusedLines,
+    TestClients, TlsSettings,
 };
 use crate::metrics::NodeMetrics;
 use crate::settings::Settings;
@@ -51,6 +54,7 @@ pub(crate) struct Bed {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) fake: Fake,
     pub(crate) trace: Arc<Recorder>,
+    pub(crate) counts: Counts,
     pub(crate) connections: SupervisorHandle,
     pub(crate) capacity: Arc<Capacity>,
     _root: SupervisorHandle,
@@ -114,7 +118,9 @@ impl Bed {
         });
         let fake = Fake::default();
         let trace = Arc::new(Recorder::default());
-        let context = context(&clock, &fake, &trace, options.settings.clone(), domains);
+        let counts = Counts::default();
+        let parts = (&clock, &fake, &trace, &counts);
+        let context = context(parts, options.settings.clone(), domains);
         let root = supervisor("root", None).await;
         let connections = supervisor("connections", Some(root.cell())).await;
         let mut rng = SeededRng::new(7);
@@ -128,6 +134,8 @@ impl Bed {
             connections: connections.clone(),
             capacity: Arc::clone(&capacity),
             failures: Failures::new(),
+            newcomers: Newcomers::new(),
+            refused: RefusedLines::default(),
             fd_limit: options.fd_limit,
             handshakes: options.handshakes,
             pool: Arc::new([]),
@@ -137,7 +145,19 @@ impl Bed {
         let socket = Arc::new(TcpListener::bind("127.0.0.1:0").await.unwrap());
         let addr = socket.local_addr().unwrap();
         root.start_child(listener::child(socket, shared)).await.unwrap();
-        Self { context, addr, ca, pool_key, clock, fake, trace, connections, capacity, _root: root }
+        Self {
+            context,
+            addr,
+            ca,
+            pool_key,
+            clock,
+            fake,
+            trace,
+            counts,
+            connections,
+            capacity,
+            _root: root,
+        }
     }
 
     /// Replaces what the node knows about accounts.
@@ -181,9 +201,7 @@ pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
 }
 
 fn context(
-    clock: &Arc<TestClock>,
-    fake: &Fake,
-    trace: &Arc<Recorder>,
+    (clock, fake, trace, counts): (&Arc<TestClock>, &Fake, &Arc<Recorder>, &Counts),
     settings: Settings,
     domains: &[&Domain],
 ) -> Arc<NodeContext> {
@@ -201,7 +219,7 @@ fn context(
         blobs: Arc::new(fake.clone()),
         directory: Arc::new(LocalDirectory::new()),
         trace: Arc::clone(trace) as _,
-        metrics: NodeMetrics::default(),
+        metrics: counts.metrics(),
     });
     let services = Services {
         sessions: Arc::new(fake.clone()),
@@ -234,4 +252,24 @@ fn tls(context: &Arc<NodeContext>, ca: &PoolCa, pool_key: &Secret) -> TlsSetting
     let test_clients = TestClients::new(vec![pool_key.clone()]);
     let accounts = Arc::clone(&context.accounts);
     TlsSettings::new(certificate, accounts, Arc::clone(&context.clock), test_clients).unwrap()
+}
+
+/// Seconds of a paused clock that a future takes which waits for other threads, too: while those
+/// are busy the clock does not move by itself.
+pub(crate) async fn seconds_of<T: Send + 'static>(
+    future: impl Future<Output = T> + Send + 'static,
+    limit: Duration,
+) -> u64 {
+    let running = tokio::spawn(future);
+    for second in 0..limit.as_secs() {
+        // Everything that can go on without time passing goes on first.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        if running.is_finished() {
+            return second;
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    panic!("not within {limit:?}");
 }

@@ -18,7 +18,13 @@ use crate::accounts::{Account, index};
 /// A security domain with its CMS.
 pub(crate) struct Domain {
     pub(crate) id: AccountId,
+    /// The one that issues.
     pub(crate) ca: AccountCa,
+    /// All that the next file names.
+    cas: Vec<AccountCa>,
+    /// Serial of each file, and the CAs that it names.
+    files: BTreeMap<Period, (u64, Vec<AccountCa>)>,
+    serial: u64,
     pub(crate) blacklist: BTreeSet<Uri>,
     pub(crate) connected: Vec<(AccountId, AccountCa)>,
     periods: BTreeMap<Period, Vec<UpdateUser>>,
@@ -36,8 +42,20 @@ impl Domain {
         let id = AccountId::parse(id).unwrap();
         let mut rng = SeededRng::new(id.as_str().bytes().map(u64::from).sum());
         let ca = AccountCa::generate(id.clone(), &mut rng, NOW).unwrap();
-        let (blacklist, connected, periods) = Default::default();
-        Self { id, ca, blacklist, connected, periods, rng }
+        let (blacklist, connected, periods, files) = Default::default();
+        let cas = vec![ca.clone()];
+        Self { id, ca, cas, files, serial: 0, blacklist, connected, periods, rng }
+    }
+
+    /// A new CA issues from now on; files made from now on name it, too.
+    pub(crate) fn rotate_ca(&mut self) {
+        self.ca = AccountCa::generate(self.id.clone(), &mut self.rng, NOW).unwrap();
+        self.cas.insert(0, self.ca.clone());
+    }
+
+    /// Files made from now on name no CA but the one that issues.
+    pub(crate) fn retire_ca(&mut self) {
+        self.cas.truncate(1);
     }
 
     /// Adds a user to this month's update file.
@@ -61,6 +79,9 @@ impl Domain {
         users.retain(|old| old.uri != entry.uri);
         users.push(entry);
         users.sort_by(|a, b| a.uri.cmp(&b.uri));
+        // The file of the month is made anew.
+        self.serial += 1;
+        self.files.insert(period, (self.serial, self.cas.clone()));
         user
     }
 
@@ -115,18 +136,20 @@ impl Domain {
     }
 
     fn file(&self, period: Period) -> UpdateFile {
-        let trust = Trust::initial(self.id.clone(), vec![self.ca.certificate().clone()]);
+        let (serial, issuers) = &self.files[&period];
+        let cas: Vec<_> = issuers.iter().map(|ca| ca.certificate().clone()).collect();
+        let trust = Trust::initial(self.id.clone(), cas.clone());
         let connected = self.connected.iter().map(|(account, ca)| Connected {
             cas: vec![Bytes(ca.certificate().as_ref().to_vec())],
             account: account.clone(),
         });
         UpdateFile {
             v: 1,
-            cas: vec![Bytes(self.ca.certificate().as_ref().to_vec())],
-            trust: Bytes(trust.sign(&self.ca)),
+            cas: cas.iter().map(|ca| Bytes(ca.as_ref().to_vec())).collect(),
+            trust: Bytes(trust.sign(&issuers[issuers.len() - 1])),
             users: self.periods[&period].clone(),
             period,
-            serial: 1,
+            serial: *serial,
             account: self.id.clone(),
             created: NOW,
             connected: connected.collect(),

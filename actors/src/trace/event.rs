@@ -142,7 +142,7 @@ pub struct DebugEvent {
     /// When.
     pub time: Timestamp,
     /// Logging module.
-    pub module: &'static str,
+    pub module: String,
     /// Log text.
     pub information: String,
 }

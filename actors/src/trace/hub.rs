@@ -8,10 +8,12 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crs_ops::log::LogTap;
+use crs_types::Timestamp;
 use metrics::Counter;
 use tokio::sync::Notify;
 
-use super::{Filter, TraceEvent, TraceSink};
+use super::{DebugEvent, Filter, TraceEvent, TraceSink};
 
 /// Events that wait for one listener; beyond that the oldest are dropped and counted.
 pub const RING: usize = 4096;
@@ -23,6 +25,7 @@ pub const LISTENERS_MAX: usize = 32;
 pub struct TraceHub {
     listening: AtomicUsize,
     listeners: Mutex<Vec<Arc<Ring>>>,
+    events: Counter,
     dropped: Counter,
 }
 
@@ -49,10 +52,11 @@ pub struct TooManyListeners;
 
 impl TraceHub {
     /// A hub that counts the events its listeners lose.
-    pub fn new(dropped: Counter) -> Arc<Self> {
+    pub fn new(events: Counter, dropped: Counter) -> Arc<Self> {
         Arc::new(Self {
             listening: AtomicUsize::new(0),
             listeners: Mutex::new(Vec::new()),
+            events,
             dropped,
         })
     }
@@ -82,15 +86,28 @@ impl TraceSink for TraceHub {
     }
 
     fn emit(&self, event: TraceEvent) {
-        if !self.enabled() {
+        if !TraceSink::enabled(self) {
             return;
         }
         let event = Arc::new(event);
         for ring in lock(&self.listeners).iter().filter(|ring| ring.filter.matches(&event)) {
+            self.events.increment(1);
             if ring.push(Arc::clone(&event)) {
                 self.dropped.increment(1);
             }
         }
+    }
+}
+
+/// `trace event` shows what `crs.log` gets (C-362…C-366).
+impl LogTap for TraceHub {
+    fn enabled(&self) -> bool {
+        TraceSink::enabled(self)
+    }
+
+    fn record(&self, time: Timestamp, module: &str, information: &str) {
+        let (module, information) = (module.to_owned(), information.to_owned());
+        self.emit(TraceEvent::Event(DebugEvent { time, module, information }));
     }
 }
 
@@ -160,34 +177,31 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use crs_types::Timestamp;
-
     use super::*;
-    use crate::trace::DebugEvent;
 
     fn event(n: u64) -> TraceEvent {
         TraceEvent::Event(DebugEvent {
             time: Timestamp::from_millis(n),
-            module: "test",
+            module: "test".to_owned(),
             information: n.to_string(),
         })
     }
 
     #[test]
     fn nothing_happens_while_nobody_listens() {
-        let hub = TraceHub::new(Counter::noop());
-        assert!(!hub.enabled());
+        let hub = TraceHub::new(Counter::noop(), Counter::noop());
+        assert!(!TraceSink::enabled(&*hub));
         hub.emit(event(1));
         let listener = hub.subscribe(Filter::Event).unwrap();
-        assert!(hub.enabled());
+        assert!(TraceSink::enabled(&*hub));
         assert_eq!(listener.try_next(), None);
         drop(listener);
-        assert!(!hub.enabled());
+        assert!(!TraceSink::enabled(&*hub));
     }
 
     #[test]
     fn a_slow_listener_loses_the_oldest_and_is_told_where() {
-        let hub = TraceHub::new(Counter::noop());
+        let hub = TraceHub::new(Counter::noop(), Counter::noop());
         let listener = hub.subscribe(Filter::Event).unwrap();
         (0..RING as u64 + 3).for_each(|n| hub.emit(event(n)));
         assert_eq!(listener.try_next(), Some(Traced::Dropped(3)));
@@ -197,7 +211,7 @@ mod tests {
 
     #[test]
     fn listeners_are_limited_and_see_only_their_element() {
-        let hub = TraceHub::new(Counter::noop());
+        let hub = TraceHub::new(Counter::noop(), Counter::noop());
         let all: Vec<_> =
             (0..LISTENERS_MAX).map(|_| hub.subscribe(Filter::Attach).unwrap()).collect();
         assert_eq!(hub.subscribe(Filter::Event).unwrap_err(), TooManyListeners);
@@ -207,7 +221,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_waiting_listener_is_woken() {
-        let hub = TraceHub::new(Counter::noop());
+        let hub = TraceHub::new(Counter::noop(), Counter::noop());
         let listener = hub.subscribe(Filter::Event).unwrap();
         let emitter = Arc::clone(&hub);
         let (got, ()) = tokio::join!(listener.next(), async move { emitter.emit(event(9)) });

@@ -4,6 +4,7 @@ use crs_admin_api::trace as api;
 use crs_admin_api::trace::TraceItem;
 use crs_proto::wire::call::{HangupReason, SessionState, Stage, Who};
 use crs_proto::wire::life::Role;
+use crs_proto::wire::word;
 
 use super::{AttachState, ConnectionState, MessageState, MessageTrack, TraceEvent, TraceUser};
 
@@ -16,7 +17,7 @@ impl TraceEvent {
             Self::Message(e) => TraceItem::Message(message(e)),
             Self::Connection(e) => TraceItem::Connection(connection(e)),
             Self::Event(e) => TraceItem::Event(api::DebugEvent {
-                module: e.module.to_owned(),
+                module: e.module.clone(),
                 kind: "dbg".to_owned(),
                 time: e.time.to_string(),
                 information: e.information.clone(),
@@ -36,8 +37,7 @@ impl TraceEvent {
     }
 }
 
-/// A session's state as `show session` and `trace session` print it (C-175 … C-180). The trace
-/// turns the comma into a semicolon itself (D-42).
+/// A session's state as `show session` prints it (C-175 … C-180).
 pub fn session_state(state: SessionState, end: Option<(HangupReason, Who)>) -> String {
     match (state, end) {
         (SessionState::Invite, _) => "invite".to_owned(),
@@ -89,7 +89,8 @@ fn session(e: &super::SessionEvent) -> api::SessionEvent {
         time: e.time.to_string(),
         caller: e.caller.to_string(),
         callee: e.callee.to_string(),
-        state: session_state(e.state, e.end),
+        // In every form of output as in the line, where a comma separates fields (C-342).
+        state: session_state(e.state, e.end).replace(',', ";"),
         account: e.account.to_string(),
         session_id: e.session.to_string(),
         detail: (!detail.is_empty()).then(|| detail.join(": ")),
@@ -143,14 +144,6 @@ fn connection(e: &super::ConnectionEvent) -> api::ConnectionEvent {
     }
 }
 
-/// The word of a wire enum, as the protocol spells it.
-pub fn word<T: serde::Serialize>(value: &T) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => word,
-        Ok(_) | Err(_) => "unknown".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use crs_types::{AccountId, SessionId, Timestamp, Uri};
@@ -182,6 +175,11 @@ mod tests {
             account: AccountId::parse("police").unwrap(),
             session,
         });
+        assert_eq!(
+            event.to_item().json(false)["state"],
+            "hangup(busy; callee)",
+            "JSON as the line"
+        );
         assert_eq!(
             event.to_item().line(true),
             format!(

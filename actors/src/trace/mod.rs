@@ -11,7 +11,7 @@ pub use event::{
 };
 pub use filter::Filter;
 pub use hub::{LISTENERS_MAX, RING, Subscription, TooManyListeners, TraceHub, Traced};
-pub use item::{role, session_state, word};
+pub use item::{role, session_state};
 
 /// Where trace events go. Emitting never blocks and never fails; a slow reader loses events,
 /// which its ring counts.

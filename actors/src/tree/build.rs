@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crs_storage::Store;
 use futures_util::FutureExt;
 use ractor::{ActorCell, SpawnErr};
 use tokio::net::{TcpListener, TcpSocket};
@@ -14,12 +15,12 @@ use crate::admin::CONNECTIONS_MAX;
 use crate::context::{ContextParts, NodeContext, Services};
 use crate::directory::LocalDirectory;
 use crate::listener::{
-    self, Capacity, FD_RESERVE, Failures, HANDSHAKES_MAX, ListenerShared, TestClients, TlsError,
-    TlsSettings,
+    self, Capacity, FD_RESERVE, Failures, HANDSHAKES_MAX, ListenerShared, Newcomers, RefusedLines,
+    TestClients, TlsError, TlsSettings,
 };
 use crate::relay::RelayService;
 use crate::session::{MediaRelay, NoRelay, SessionService};
-use crate::store::{StoreGuard, StoreServices, StoredBlobs};
+use crate::store::{StoreServices, StoredBlobs, store_guard};
 use crate::supervisor::{
     Intensity, Restart, StartError, SupervisorConfig, SupervisorHandle, task_child,
 };
@@ -55,7 +56,7 @@ pub enum BuildError {
 }
 
 pub(super) async fn build(parts: NodeParts) -> Result<Node, BuildError> {
-    let sockets = bind(&parts.listen)?;
+    let sockets = bind(&parts.listen, BACKLOG)?;
     let blobs = Arc::new(StoredBlobs::new(parts.store.clone()));
     let context = NodeContext::new(ContextParts {
         name: parts.name,
@@ -72,8 +73,7 @@ pub(super) async fn build(parts: NodeParts) -> Result<Node, BuildError> {
     });
     accounts::refresh(&context, &parts.store, &*blobs).await;
     let supervisors = supervisors(&context).await?;
-    let guard = StoreGuard::spec(parts.store.clone());
-    supervisors.store.start_child(guard).await.map_err(BuildError::Store)?;
+    guard(&supervisors.store, &parts.store).await.map_err(BuildError::Store)?;
     let relay = match parts.relay {
         Some(settings) => {
             let (clock, metrics) = (Arc::clone(&context.clock), &context.metrics);
@@ -88,6 +88,7 @@ pub(super) async fn build(parts: NodeParts) -> Result<Node, BuildError> {
     let sessions =
         SessionService::new(&context, below, media, parts.session_config, parts.session_metrics);
     let stored = StoreServices::new(parts.store.clone(), &context);
+    let notes = stored.notes().clone();
     context.set_services(Services {
         sessions: Arc::new(sessions.clone()),
         mail: Arc::new(stored.clone()),
@@ -106,6 +107,8 @@ pub(super) async fn build(parts: NodeParts) -> Result<Node, BuildError> {
         connections: supervisors.connections.clone(),
         capacity: Capacity::new(),
         failures: Failures::new(),
+        newcomers: Newcomers::new(),
+        refused: RefusedLines::default(),
         fd_limit: parts.fd_limit,
         handshakes: HANDSHAKES_MAX,
         pool: parts.pool.into(),
@@ -120,7 +123,16 @@ pub(super) async fn build(parts: NodeParts) -> Result<Node, BuildError> {
         let shared = admin::context(&settings, &context, &store, &sessions, relay.as_ref(), &hub);
         (settings, shared)
     });
-    Ok(Node { context, store, blobs, sessions, relay, sockets, shared, admin, supervisors })
+    Ok(Node { context, store, blobs, notes, sessions, relay, sockets, shared, admin, supervisors })
+}
+
+/// Starts the guard of the store, unless the store has failed already.
+async fn guard(supervisor: &SupervisorHandle, store: &Store) -> Result<(), StartError> {
+    let failed = store.failed().borrow().clone();
+    match failed {
+        Some(reason) => Err(StartError::Child { name: "store", reason }),
+        None => supervisor.start_child(store_guard(store.clone())).await,
+    }
 }
 
 /// What sessions ask for legs.
@@ -138,6 +150,7 @@ pub(super) async fn spawn(node: &Node) -> Result<(), StartError> {
         accounts::follow(Arc::clone(&context), store.clone(), Arc::clone(&blobs)).boxed()
     });
     node.supervisors.root.start_child(follower).await?;
+    node.supervisors.root.start_child(node.notes.child(node.store.clone())).await?;
     admin::start(node).await?;
     for socket in &node.sockets {
         let child = listener::child(Arc::clone(socket), Arc::clone(&node.shared));
@@ -176,15 +189,39 @@ async fn supervisor(
 }
 
 /// Binds without SO_REUSEPORT: two nodes on one port would split each other's clients.
-fn bind(addrs: &[SocketAddr]) -> Result<Vec<Arc<TcpListener>>, BuildError> {
+fn bind(addrs: &[SocketAddr], backlog: u32) -> Result<Vec<Arc<TcpListener>>, BuildError> {
     let one = |addr: &SocketAddr| -> io::Result<_> {
         let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
         socket.bind(*addr)?;
-        Ok(Arc::new(socket.listen(BACKLOG)?))
+        Ok(Arc::new(socket.listen(backlog)?))
     };
     let bound = addrs
         .iter()
         .map(|addr| one(addr).map_err(|source| BuildError::Bind { addr: *addr, source }));
     bound.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// With a queue of two: the kernel takes one more than it is told and leaves the rest without
+    /// an answer until there is a place again.
+    #[tokio::test]
+    async fn the_kernels_queue_has_the_length_it_is_told() {
+        const SHORT: u32 = 2;
+        let bound = bind(&["127.0.0.1:0".parse().unwrap()], SHORT).unwrap();
+        let address = bound[0].local_addr().unwrap();
+        let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(100));
+        let waiting: Vec<_> = (0..16).map_while(|_| connect().ok()).collect();
+        assert_eq!(waiting.len(), SHORT as usize + 1);
+        for _ in 0..waiting.len() {
+            bound[0].accept().await.unwrap();
+        }
+        connect().unwrap();
+    }
 }

@@ -1,5 +1,5 @@
-//! The way out of a node, in order: stop accepting, let calls end, ask clients to move, stop the
-//! actors leaves first, close the store last.
+//! The way out of a node, in order: deny attaches, let calls end, stop accepting, ask clients to
+//! move, stop the actors leaves first, close the store last.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::supervisor::SupervisorHandle;
 /// How long actors of one kind may take to stop before they are killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the store may take to write its tables back.
-const STORE_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const STORE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often the node looks whether it is idle.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Clients asked to move per step of the spread.
@@ -34,8 +34,11 @@ impl DrainPlan {
 
 pub(super) async fn drain(node: &Node, plan: DrainPlan) {
     node.context.set_drain_state(DrainState::Draining);
+    // The listeners go on meanwhile: a client that comes now is told `node-drain` at once, where a
+    // port that nobody serves would leave it to its time-out.
+    let calls = || node.sessions.open_count() > 0;
+    idle(calls, plan.calls).await;
     stop(&node.supervisors.listeners, "listeners").await;
-    idle(node, plan.calls).await;
     node.context.set_drain_state(DrainState::Stopping);
     // What still rings or talks hears `shutdown`, over connections that are still there.
     stop(&node.supervisors.sessions, "session_sup").await;
@@ -64,9 +67,9 @@ pub(super) async fn close(node: Node) {
 }
 
 /// Waits until no call is left, at most `limit`.
-async fn idle(node: &Node, limit: Duration) {
+async fn idle(calls: impl Fn() -> bool, limit: Duration) {
     let look = async {
-        while node.sessions.snapshot().iter().any(|session| session.end.is_none()) {
+        while calls() {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     };
@@ -103,5 +106,25 @@ async fn stop(branch: &SupervisorHandle, name: &str) {
     }
     if let Err(error) = branch.drain(STOP_TIMEOUT).await {
         tracing::warn!(branch = name, %error, "not stopped in order");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_that_go_on_are_waited_for_no_longer_than_the_limit() {
+        let limit = Duration::from_secs(120);
+        let began = Instant::now();
+        idle(|| true, limit).await;
+        assert_eq!(began.elapsed().as_secs(), limit.as_secs());
+        let left = Cell::new(3);
+        idle(|| left.replace(left.get() - 1) > 0, limit).await;
+        assert!(began.elapsed() < limit + Duration::from_secs(1), "the last call has ended");
     }
 }

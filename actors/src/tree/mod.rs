@@ -5,6 +5,7 @@
 //! root
 //! ├─ store_sup       the store's guard: its failure ends the node
 //! ├─ accounts        follows the control state (permanent)
+//! ├─ notes           writes notes about users at best effort (permanent)
 //! ├─ relay_sup       control of the data plane, allocations
 //! ├─ session_sup     calls (temporary)
 //! ├─ connection_sup  clients (temporary)
@@ -39,7 +40,7 @@ use crate::metrics::NodeMetrics;
 use crate::relay::{RelayService, RelaySettings};
 use crate::session::{SessionMetrics, SessionService};
 use crate::settings::Settings;
-use crate::store::{Arrivals, StoredBlobs};
+use crate::store::{Arrivals, Notes, StoredBlobs};
 use crate::supervisor::{StartError, SupervisorHandle};
 use crate::trace::TraceHub;
 
@@ -92,6 +93,7 @@ pub struct Node {
     context: Arc<NodeContext>,
     store: Store,
     blobs: Arc<StoredBlobs>,
+    notes: Notes,
     sessions: SessionService,
     relay: Option<RelayService>,
     sockets: Vec<Arc<TcpListener>>,

@@ -10,21 +10,25 @@ use crs_keys::pool_ca::{NodeSubject, PoolCa};
 use crs_proto::session::SessionConfig;
 use crs_storage::command::control::{ApplyUpdate, CreateAccount, UpdateRecord};
 use crs_storage::command::{ControlCommand, Sealed};
-use crs_storage::testing::FakeDisk;
+use crs_storage::testing::{FakeDisk, StallingDisk};
 use crs_storage::{Store, StoreConfig, Tables};
+use crs_types::disk::Disk;
 use crs_types::rng::SeededRng;
 use crs_types::{Clock, MessageId, Mono, NodeId, NodeName, OsRng, Period, Secret, Timestamp};
 use metrics::Counter;
 use serde_json::json;
 
+use super::drain::STORE_TIMEOUT;
 use super::{DrainPlan, Node, NodeParts};
 use crate::listener::NodeCertificate;
-use crate::metrics::NodeMetrics;
 use crate::session::SessionMetrics;
 use crate::settings::Settings;
 use crate::store::Arrivals;
-use crate::testing::{Client, Domain, NOW, Reach, User, until};
+use crate::testing::{Client, Counts, Domain, NOW, Reach, User, seconds_of, until};
 use crate::trace::TraceHub;
+
+mod draining;
+mod gone;
 
 /// November 2026 for ever; intervals are real.
 struct Calendar(crs_types::SystemClock);
@@ -41,6 +45,8 @@ impl Clock for Calendar {
 
 struct Rig {
     node: Node,
+    hub: Arc<TraceHub>,
+    counts: Counts,
     ca: PoolCa,
 }
 
@@ -56,6 +62,10 @@ impl Reach for Rig {
 
 impl Rig {
     async fn start(disk: &FakeDisk) -> Self {
+        Self::start_on(Arc::new(disk.clone())).await
+    }
+
+    async fn start_on(disk: Arc<dyn Disk>) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(Calendar(crs_types::SystemClock::new()));
         let arrivals = Arrivals::new();
         let config = StoreConfig {
@@ -64,9 +74,9 @@ impl Rig {
             segment_bytes: 256 << 10,
             reserve_bytes: 512 << 10,
             tables: Tables::Memory,
+            on_confirm: arrivals.confirm_hook(),
             ..StoreConfig::default()
         };
-        let disk = Arc::new(disk.clone());
         let opened = Store::open(config, disk, Arc::clone(&clock), Unreachable, arrivals.hook());
         let store = opened.await.unwrap();
         let mut rng = SeededRng::new(1);
@@ -75,6 +85,8 @@ impl Rig {
         let dns = vec!["localhost".to_owned()];
         let subject = NodeSubject { name: name.clone(), dns, ips: Vec::new() };
         let identity = ca.issue_node(&subject, &mut rng, NOW).unwrap();
+        let hub = TraceHub::new(Counter::noop(), Counter::noop());
+        let counts = Counts::default();
         let node = Node::build(NodeParts {
             name,
             id: NodeId(1),
@@ -82,10 +94,10 @@ impl Rig {
             clock,
             rng: Box::new(OsRng),
             settings: Settings::default(),
-            metrics: NodeMetrics::default(),
+            metrics: counts.metrics(),
             session_metrics: SessionMetrics::default(),
             session_config: SessionConfig::default(),
-            hub: TraceHub::new(Counter::noop()),
+            hub: Arc::clone(&hub),
             store,
             arrivals,
             certificate: NodeCertificate::new(identity).unwrap(),
@@ -99,7 +111,7 @@ impl Rig {
         });
         let node = node.await.unwrap();
         node.spawn().await.unwrap();
-        Self { node, ca }
+        Self { node, hub, counts, ca }
     }
 
     /// Creates the account and applies its update files, as `crs-cli apply` would.
@@ -118,7 +130,8 @@ impl Rig {
         for (_, bytes) in domain.contents() {
             let file = crs_keys::update::open_inner(&bytes).unwrap();
             let size = bytes.len() as u64;
-            let blob = store.put_blob(bytes).await.unwrap();
+            let put = store.put_blob(bytes).await.unwrap();
+            let blob = put.hash();
             let serial = store.control().version;
             let (period, created) = (file.period, file.created);
             let update = UpdateRecord { period, serial, created, applied: NOW, blob, size };
@@ -130,6 +143,7 @@ impl Rig {
                 current: Period::at(NOW),
             });
             store.propose_control(command).await.unwrap().reply.into_result().unwrap();
+            put.decided();
         }
         let version = store.control().version;
         let accounts = Arc::clone(&self.node.context().accounts);
@@ -237,4 +251,29 @@ async fn closing_without_a_drain_still_tells_the_clients() {
         assert_eq!(client.closed().await, Some(1001));
     };
     tokio::join!(rig.node.close(), watching);
+}
+
+/// The log has everything that was confirmed; the tables are made anew at the next start.
+#[tokio::test]
+async fn a_store_that_does_not_close_does_not_keep_the_node() {
+    let acme = Domain::new("acme");
+    let disk = StallingDisk::default();
+    let rig = Rig::start_on(Arc::new(disk.clone())).await;
+    rig.apply(&acme, true).await;
+    let stall = disk.stall();
+    let store = rig.node.store().clone();
+    let writing = tokio::spawn(async move {
+        let id = Domain::new("other").id;
+        let secret = Sealed::new(vec![0; 8]);
+        let create = CreateAccount { id, secret, cms_key: None, time: NOW };
+        store.propose_control(ControlCommand::CreateAccount(create)).await
+    });
+    let stalled = disk.clone();
+    tokio::task::spawn_blocking(move || stalled.wait_stalled()).await.unwrap();
+    tokio::time::pause();
+    let seconds = seconds_of(rig.node.close(), 10 * STORE_TIMEOUT).await;
+    let limit = STORE_TIMEOUT.as_secs();
+    assert!((limit..limit + 10).contains(&seconds), "{seconds} s");
+    drop(stall);
+    let _ended = writing.await;
 }

@@ -4,8 +4,8 @@
 //! This module is the only one in the workspace that names bincode. Its encoding is not
 //! self-describing, so a payload may only ever be decoded as the type of its version.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// Version of an encoded type. Raised whenever the type's layout changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,18 +63,38 @@ pub fn decode<T: DeserializeOwned>(
     if bytes.len() > limit {
         return Err(DecodeError::TooLong { limit, found: bytes.len() });
     }
+    let payload = payload_of(version, bytes)?;
+    let config = bincode::config::standard().with_limit::<ALLOCATION_LIMIT>();
+    let (value, used) = bincode::serde::decode_from_slice(payload, config)
+        .map_err(|e| DecodeError::Malformed(e.to_string()))?;
+    nothing_follows(payload, used).map(|()| value)
+}
+
+/// Like [`decode`], for values that borrow their byte strings from `bytes`.
+pub fn decode_borrowed<'a, T: Deserialize<'a>>(
+    version: Version,
+    bytes: &'a [u8],
+) -> Result<T, DecodeError> {
+    let payload = payload_of(version, bytes)?;
+    let config = bincode::config::standard().with_limit::<ALLOCATION_LIMIT>();
+    let (value, used) = bincode::serde::borrow_decode_from_slice(payload, config)
+        .map_err(|e| DecodeError::Malformed(e.to_string()))?;
+    nothing_follows(payload, used).map(|()| value)
+}
+
+fn payload_of(version: Version, bytes: &[u8]) -> Result<&[u8], DecodeError> {
     let (found, payload) = bytes.split_first().ok_or(DecodeError::Empty)?;
     if *found != version.0 {
         return Err(DecodeError::Version { expected: version.0, found: *found });
     }
-    let config = bincode::config::standard().with_limit::<ALLOCATION_LIMIT>();
-    let (value, used) = bincode::serde::decode_from_slice(payload, config)
-        .map_err(|e| DecodeError::Malformed(e.to_string()))?;
-    if used != payload.len() {
-        let extra = payload.len() - used;
-        return Err(DecodeError::Malformed(format!("{extra} bytes follow the value")));
+    Ok(payload)
+}
+
+fn nothing_follows(payload: &[u8], used: usize) -> Result<(), DecodeError> {
+    match payload.len() - used {
+        0 => Ok(()),
+        extra => Err(DecodeError::Malformed(format!("{extra} bytes follow the value"))),
     }
-    Ok(value)
 }
 
 #[cfg(test)]

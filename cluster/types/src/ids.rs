@@ -73,9 +73,11 @@ macro_rules! uuid_id {
 
             /// From raw bytes, which must be a UUIDv7.
             pub fn from_bytes(bytes: [u8; 16]) -> Result<Self, UuidError> {
-                match uuid::Uuid::from_bytes(bytes).get_version_num() {
-                    7 => Ok(Self(bytes)),
-                    other => Err(UuidError::Version(other)),
+                let id = uuid::Uuid::from_bytes(bytes);
+                match (id.get_variant(), id.get_version_num()) {
+                    (uuid::Variant::RFC4122, 7) => Ok(Self(bytes)),
+                    (uuid::Variant::RFC4122, other) => Err(UuidError::Version(other)),
+                    (_, _) => Err(UuidError::Form),
                 }
             }
 
@@ -102,7 +104,10 @@ macro_rules! uuid_id {
         impl FromStr for $name {
             type Err = UuidError;
             fn from_str(text: &str) -> Result<Self, UuidError> {
-                let id = uuid::Uuid::try_parse(text).map_err(|_| UuidError::Form)?;
+                // The parser also takes braces, a URN prefix and no hyphens.
+                let hyphenated = Some(text).filter(|text| text.len() == HYPHENATED);
+                let id = hyphenated.and_then(|text| uuid::Uuid::try_parse(text).ok());
+                let id = id.ok_or(UuidError::Form)?;
                 Self::from_bytes(id.into_bytes())
             }
         }
@@ -122,10 +127,13 @@ macro_rules! uuid_id {
     };
 }
 
+/// Length of the only form in which ids are written.
+const HYPHENATED: usize = 36;
+
 /// Why a text is not one of our UUIDv7 ids.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UuidError {
-    /// Not a UUID at all.
+    /// Not a UUID of RFC 9562 in the hyphenated form.
     #[error("expected a UUID such as 01890a5d-ac96-774b-bcce-b302099a8057")]
     Form,
     /// A UUID of another version.
@@ -259,7 +267,17 @@ mod tests {
         assert_eq!(id.to_string().parse::<MessageId>(), Ok(id));
         let v4 = "d9428888-122b-41e1-b85c-61f0b21b2c3f";
         assert_eq!(v4.parse::<MessageId>(), Err(UuidError::Version(4)));
-        assert_eq!("nonsense".parse::<MessageId>(), Err(UuidError::Form));
+        let written = id.to_string();
+        for other in [
+            "nonsense".to_owned(),
+            written.replace('-', ""),
+            format!("{{{written}}}"),
+            format!("urn:uuid:{written}"),
+            // Another variant than that of RFC 9562.
+            format!("{}0{}", &written[..19], &written[20..]),
+        ] {
+            assert_eq!(other.parse::<MessageId>(), Err(UuidError::Form), "{other}");
+        }
     }
 
     #[test]

@@ -7,12 +7,14 @@ pub mod account;
 pub mod addr;
 pub mod clock;
 pub mod disk;
+pub mod duration;
 pub mod envelope;
 pub mod ids;
 pub mod limits;
 pub mod period;
 pub mod rng;
 pub mod secret;
+pub mod shell;
 pub mod slot;
 pub mod uri;
 

@@ -10,6 +10,14 @@ pub const BODY_MAX: usize = 64 * 1024;
 pub const OFFER_MAX: usize = 16 * 1024;
 /// Requests of one connection that may be under way at once.
 pub const REQUESTS_IN_FLIGHT_MAX: usize = 32;
+/// Items of one acknowledgement.
+pub const ACK_MAX: usize = 256;
+/// Largest update file in bytes, protected or not.
+pub const UPDATE_FILE_MAX: usize = 256 * 1024 * 1024;
+/// Shortest account secret in bytes; from 32 bytes on AES-256-GCM is used.
+pub const ACCOUNT_SECRET_MIN: usize = 16;
+/// Longest account secret in bytes.
+pub const ACCOUNT_SECRET_MAX: usize = 64;
 /// Secondary registrations of one (account, URI).
 pub const SECONDARIES_MAX: usize = 5;
 /// Messages in one user's mailbox.

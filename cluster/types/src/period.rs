@@ -16,6 +16,9 @@ pub const GRACE: Duration = Duration::from_secs(7 * 86_400);
 /// After the grace a certificate may only fetch key updates, until this long after its month.
 pub const UPDATE_ONLY: Duration = Duration::from_secs(60 * 86_400);
 
+/// From this day of a month on, the next month's update should be applied.
+pub const NEXT_WANTED_FROM_DAY: u32 = 21;
+
 /// A calendar month in UTC, written `YYYY-MM`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -61,6 +64,12 @@ impl Period {
     /// First instant after the month.
     pub fn end(self) -> Timestamp {
         self.next().start()
+    }
+
+    /// The month after that of `now`, from the day on which its update should be applied.
+    pub fn wanted_early(now: Timestamp) -> Option<Self> {
+        let (_, _, day, ..) = now.civil();
+        (day >= NEXT_WANTED_FROM_DAY).then(|| Self::at(now).next())
     }
 
     /// What a certificate of this period is good for at `now`.

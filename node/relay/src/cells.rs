@@ -70,8 +70,6 @@ pub(crate) struct ThreadCells {
     pub(crate) stun_accepted: Cell64,
     pub(crate) address_taken: Cell64,
     pub(crate) ring_full: Cell64,
-    /// CPU time of the thread in microseconds, published now and then.
-    pub(crate) cpu_micros: Cell64,
     /// Kernel id of the thread.
     pub(crate) thread_id: Cell64,
     pub(crate) legs: Box<[LegCells]>,
@@ -96,7 +94,6 @@ impl ThreadCells {
             stun_accepted: Cell64::default(),
             address_taken: Cell64::default(),
             ring_full: Cell64::default(),
-            cpu_micros: Cell64::default(),
             thread_id: Cell64::default(),
             legs: (0..max_legs).map(|_| LegCells::default()).collect(),
         })

@@ -43,7 +43,7 @@ pub struct RelayConfig {
 }
 
 impl RelayConfig {
-    /// Defaults that run: one thread, unpinned, no limits, on the given addresses.
+    /// Defaults that run: one thread, unpinned, no limits, no offload, on the given addresses.
     pub fn on(addresses: Vec<SocketAddr>) -> Self {
         Self {
             addresses,
@@ -53,7 +53,7 @@ impl RelayConfig {
             limits: RelayLimits::default(),
             rate: LegRate::default(),
             batch: BATCH_DEFAULT,
-            offload: true,
+            offload: false,
             first_allocation: 1,
         }
     }

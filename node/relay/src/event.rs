@@ -55,12 +55,6 @@ pub enum RelayEvent {
         /// The address.
         address: LegAddress,
     },
-    /// No media on any leg for [`crate::SILENCE`] (counted from when both legs were bound). Told
-    /// again after every further such time.
-    Silent {
-        /// The relay resource.
-        allocation: AllocationId,
-    },
     /// An unbound leg was not refreshed within [`crate::LEG_LIFETIME`]; it has been freed.
     Expired {
         /// The relay resource.

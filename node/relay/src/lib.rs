@@ -29,6 +29,8 @@ pub use config::{LegRate, RelayConfig, RelayLimits};
 pub use counters::{LegCounters, RelayCounters, TypeCounters};
 pub use event::{LegAddress, RelayEvent};
 pub use kind::{RelayType, TwoLegKind};
+#[cfg(fuzzing)]
+pub use plane::fuzz_plane;
 pub use reader::RelayReader;
-pub use relay::{LEG_LIFETIME, Relay, SILENCE};
+pub use relay::{LEG_LIFETIME, Relay};
 pub use thread::Notify;

@@ -1,7 +1,6 @@
 //! [`RelayReader`]: the counters, from any thread.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::cells::ThreadCells;
 use crate::counters::RelayCounters;
@@ -16,11 +15,6 @@ impl RelayReader {
         let mut sum = RelayCounters::default();
         self.0.iter().for_each(|cells| cells.add_to(&mut sum));
         sum
-    }
-
-    /// CPU time of each thread, as last published (a tenth of a second ago at most while busy).
-    pub fn cpu_times(&self) -> Vec<Duration> {
-        self.0.iter().map(|cells| Duration::from_micros(cells.cpu_micros.get())).collect()
     }
 
     /// Kernel ids of the threads, as in `/proc/<pid>/task/<id>`; 0 before a thread runs.

@@ -1,5 +1,5 @@
-//! The control side's books: which resources and legs exist, their lifetimes and silences. Pure:
-//! time and what was heard are arguments.
+//! The control side's books: which resources and legs exist, their lifetimes. Pure: time is an
+//! argument.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -7,9 +7,9 @@ use crs_proto::leg::LegCredentials;
 use crs_types::{AllocationId, LegId, Mono};
 
 use crate::event::{LegAddress, RelayEvent};
-use crate::kind::TwoLegKind;
+use crate::kind::{RelayType, TwoLegKind};
 use crate::message::{LegKey, Report, Reported};
-use crate::relay::{LEG_LIFETIME, SILENCE};
+use crate::relay::LEG_LIFETIME;
 
 /// One leg.
 #[derive(Debug, Clone)]
@@ -32,8 +32,6 @@ pub(crate) struct Record {
     pub(crate) kind: TwoLegKind,
     pub(crate) created: Mono,
     pub(crate) legs: [LegRecord; 2],
-    /// Silence is counted from here: both legs bound, or last told.
-    quiet_since: Option<Mono>,
 }
 
 /// All resources, and the free places in the threads' tables.
@@ -44,6 +42,8 @@ pub(crate) struct Records {
     pairs: Vec<Option<AllocationId>>,
     /// Free pairs, reused in the order they were freed.
     free: VecDeque<u32>,
+    /// How many there are of each kind.
+    counts: [u64; RelayType::ALL.len()],
     next: u64,
     generation: u32,
 }
@@ -60,6 +60,7 @@ impl Records {
             all: BTreeMap::new(),
             pairs: vec![None; pairs],
             free: (0..pairs as u32).collect(),
+            counts: Default::default(),
             next: first,
             generation: 1,
         }
@@ -92,13 +93,15 @@ impl Records {
         if let Some(place) = self.pairs.get_mut(pair as usize) {
             *place = Some(id);
         }
-        let record = Record { id, kind, created: now, legs, quiet_since: None };
+        self.counts[RelayType::from(kind).index()] += 1;
+        let record = Record { id, kind, created: now, legs };
         Some(self.all.entry(id).or_insert(record))
     }
 
     /// Closes a resource; its legs that the threads still know come back.
     pub(crate) fn close(&mut self, id: AllocationId) -> Option<Vec<LegKey>> {
         let record = self.all.remove(&id)?;
+        self.counts[RelayType::from(record.kind).index()] -= 1;
         let pair = record.legs[0].key.slot / 2;
         if let Some(place) = self.pairs.get_mut(pair as usize) {
             *place = None;
@@ -122,7 +125,7 @@ impl Records {
     }
 
     pub(crate) fn count(&self, kind: TwoLegKind) -> u64 {
-        self.all.values().filter(|record| record.kind == kind).count() as u64
+        self.counts[RelayType::from(kind).index()]
     }
 
     /// Takes a thread's report; reports about legs that are gone are dropped.
@@ -146,8 +149,6 @@ impl Records {
                 RelayEvent::AddressTaken { allocation, leg: leg_id, address }
             }
         };
-        let both = record.legs.iter().all(|leg| leg.address.is_some());
-        record.quiet_since = if both { record.quiet_since.or(Some(now)) } else { None };
         Some(event)
     }
 
@@ -161,25 +162,6 @@ impl Records {
                     let event = RelayEvent::Expired { allocation: record.id, leg: leg.id };
                     out.push((event, leg.key));
                 }
-            }
-        }
-        out
-    }
-
-    /// Resources without media for [`SILENCE`]; `heard` gives the last media of a leg, `None`
-    /// when there was none.
-    pub(crate) fn silent(
-        &mut self,
-        now: Mono,
-        heard: impl Fn(LegKey) -> Option<Mono>,
-    ) -> Vec<RelayEvent> {
-        let mut out = Vec::new();
-        for record in self.all.values_mut() {
-            let Some(quiet) = record.quiet_since else { continue };
-            let last = record.legs.iter().filter_map(|leg| heard(leg.key)).fold(quiet, Mono::max);
-            if now.since(last) >= SILENCE {
-                record.quiet_since = Some(now);
-                out.push(RelayEvent::Silent { allocation: record.id });
             }
         }
         out

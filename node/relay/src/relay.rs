@@ -29,11 +29,9 @@ use crate::thread::{Notify, ThreadParts, spawn};
 
 /// An unbound leg ends unless refreshed or bound within this time.
 pub const LEG_LIFETIME: Duration = Duration::from_secs(60);
-/// No media for this long is told as [`RelayEvent::Silent`] (design.md §5).
-pub const SILENCE: Duration = Duration::from_secs(60);
 /// Commands that may wait for one thread.
 pub const COMMANDS: usize = 1024;
-/// Pause between two looks at lifetimes and silences.
+/// Pause between two looks at lifetimes.
 const SWEEP: Duration = Duration::from_secs(1);
 /// Channel numbers of opaque legs (RFC 8656 §12).
 const CHANNEL_FIRST: u16 = 0x4000;
@@ -189,7 +187,7 @@ impl Relay {
     }
 
     /// What happened since the last call, appended to `out`: at most what the rings hold, plus
-    /// lifetimes and silences, looked at once a second.
+    /// lifetimes, looked at once a second.
     pub fn poll(&mut self, out: &mut Vec<RelayEvent>) {
         let now = self.clock.mono();
         self.flush_removals();
@@ -326,11 +324,6 @@ impl Relay {
         ended.into_iter().for_each(|id| {
             self.free(id);
         });
-        let cells = &self.cells;
-        out.extend(self.records.silent(now, |key| {
-            let last = leg_counters(cells, key).last_media_micros;
-            (last > 0).then(|| Mono::from_micros(last))
-        }));
     }
 
     fn run_threads(&mut self) -> Result<(), StartError> {
@@ -443,8 +436,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_thread_that_ends_by_itself_is_told_once_and_restarted() {
+    /// A relay whose only thread has ended by itself, and what it told.
+    fn crashed() -> (Relay, Vec<RelayEvent>) {
         let config = RelayConfig::on(vec!["127.0.0.1:0".parse().unwrap()]);
         let mut relay = Relay::bind(config, Arc::new(SystemClock::new())).unwrap();
         let (told, bell) = sync_channel(16);
@@ -462,6 +455,27 @@ mod tests {
                 break;
             }
         }
+        (relay, events)
+    }
+
+    /// Two commands for each resource, and one place is kept for the command to stop.
+    #[test]
+    fn commands_beyond_what_a_thread_takes_are_refused_and_releases_wait() {
+        let (mut relay, _) = crashed();
+        let room = (COMMANDS - 1) / 2;
+        let made: Vec<_> = (0..room).map(|_| relay.allocate(TwoLegKind::Rtp).unwrap().id).collect();
+        let refused = relay.allocate(TwoLegKind::Rtp).unwrap_err();
+        assert!(matches!(refused, AllocateError::Busy { thread: 0 }), "{refused:?}");
+        assert!(made.iter().all(|id| relay.free(*id)));
+        assert!(relay.removals.len() >= 2 * room - 1, "no room for releases either");
+        relay.restart().unwrap();
+        relay.allocate(TwoLegKind::Rtp).unwrap();
+        assert_eq!(relay.count(TwoLegKind::Rtp), 1);
+    }
+
+    #[test]
+    fn a_thread_that_ends_by_itself_is_told_once_and_restarted() {
+        let (mut relay, mut events) = crashed();
         assert_eq!(events, [RelayEvent::ThreadDown { thread: 0 }]);
         relay.poll(&mut events);
         assert_eq!(events.len(), 1, "told once");

@@ -12,8 +12,6 @@ use crate::cells::ThreadCells;
 use crate::message::AddLeg;
 use crate::plane::{Forward, Plane, Transmit, Verdict};
 
-/// How often the thread publishes its CPU time, in microseconds.
-const CPU_TIME_MICROS: u64 = 100_000;
 /// Timers run in one round, so that media is never kept waiting.
 const TIMERS_PER_ROUND: usize = 256;
 /// Tag of packets made here.
@@ -68,14 +66,10 @@ struct Worker {
     sockets: Vec<Arc<Socket>>,
     poller: Poller,
     plane: Plane,
-    cells: Arc<ThreadCells>,
     wakers: Vec<Waker>,
     notify: Notify,
     batch: Batch,
     messages: usize,
-    cpu_at: u64,
-    /// Something was received since the CPU time was published.
-    worked: bool,
 }
 
 impl Worker {
@@ -94,13 +88,10 @@ impl Worker {
             sockets: parts.sockets,
             poller,
             plane,
-            cells: parts.cells,
             wakers: parts.wakers,
             notify: parts.notify,
             batch: Batch::new(parts.shape),
             messages: parts.shape.messages,
-            cpu_at: 0,
-            worked: false,
         })
     }
 
@@ -128,7 +119,6 @@ impl Worker {
             }
             self.timers(now);
             self.wake_others();
-            self.publish(now);
         }
     }
 
@@ -137,18 +127,18 @@ impl Worker {
         if self.plane.has_messages() {
             return Some(Duration::ZERO);
         }
-        let now = self.clock.mono().as_micros();
-        let timer = self.plane.wait(now);
-        // A thread that becomes idle publishes its CPU time once more, then sleeps for ever.
-        let publish = self.worked.then(|| self.cpu_at.saturating_sub(now));
-        timer.into_iter().chain(publish).min().map(Duration::from_micros)
+        self.plane.wait(self.clock.mono().as_micros()).map(Duration::from_micros)
     }
 
     /// One batch of one socket; returns how many messages it had.
     fn receive(&mut self, local: usize, now: u64) -> io::Result<usize> {
         let Some(socket) = self.sockets.get(local) else { return Ok(0) };
         let count = self.batch.recv(socket)?;
-        self.worked |= count > 0;
+        if count > 0 {
+            // What another thread told before these packets were sent must be known before they are
+            // judged: a client that has moved away and back would be answered as still bound.
+            self.plane.peers();
+        }
         for index in 0..count {
             self.message(index, local, now);
         }
@@ -240,17 +230,6 @@ impl Worker {
         }
         if control {
             (self.notify)();
-        }
-    }
-
-    fn publish(&mut self, now: u64) {
-        if now < self.cpu_at || !self.worked {
-            return;
-        }
-        self.worked = false;
-        self.cpu_at = now + CPU_TIME_MICROS;
-        if let Ok(time) = crs_udp::thread::cpu_time() {
-            self.cells.cpu_micros.set(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
         }
     }
 }

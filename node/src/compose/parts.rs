@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use crs_actors::admin::NodeFacts;
+use crs_actors::admin::{NodeFacts, Watched};
 use crs_actors::listener::FD_RESERVE;
 use crs_actors::relay::RelaySettings;
 use crs_actors::store::Arrivals;
@@ -14,7 +14,7 @@ use crs_actors::tree::{AdminSettings, NodeParts};
 use crs_keys::seal_at_rest::Sealer;
 use crs_ops::Metrics;
 use crs_proto::session::SessionConfig;
-use crs_storage::{ArrivalHook, Store, StoreConfig};
+use crs_storage::{Store, StoreConfig};
 use crs_types::disk::{OsDisk, create_dir_durably};
 use crs_types::{NodeId, OsRng, Secret};
 
@@ -35,7 +35,7 @@ pub(super) fn sealer(config: &Config) -> anyhow::Result<Arc<Sealer>> {
 pub(super) async fn open_store(
     config: &Config,
     base: &Base,
-    hook: ArrivalHook,
+    arrivals: &Arrivals,
 ) -> anyhow::Result<Store> {
     let folder = store_folder(config);
     create_dir_durably(&folder).with_context(|| format!("making {}", folder.display()))?;
@@ -44,12 +44,13 @@ pub(super) async fn open_store(
         mailbox_groups: config.pool.mailbox_groups,
         min_free_bytes: config.disk_min_free,
         metrics: handles::store_events(&base.metrics),
+        on_confirm: arrivals.confirm_hook(),
         fault: super::planted::fault(),
         ..StoreConfig::default()
     };
     let disk = Arc::new(OsDisk::new(&folder));
     let network = crs_cluster::Unreachable;
-    Store::open(store, disk, Arc::clone(&base.clock), network, hook)
+    Store::open(store, disk, Arc::clone(&base.clock), network, arrivals.hook())
         .await
         .with_context(|| format!("opening the store in {}", folder.display()))
 }
@@ -62,12 +63,14 @@ pub(super) struct Ingredients<'a> {
     pub(super) store: Store,
     pub(super) arrivals: Arrivals,
     pub(super) sealer: Arc<Sealer>,
+    pub(super) watched: Arc<Watched>,
+    pub(super) hub: Arc<TraceHub>,
 }
 
 impl Ingredients<'_> {
     /// The parts of the tree.
     pub(super) fn join(self, certificates: &Certificates) -> anyhow::Result<NodeParts> {
-        let Self { config, base, extras, .. } = self;
+        let Self { config, base, ref extras, .. } = self;
         let client = settled(config.listen.client)
             .with_context(|| format!("cannot listen on {}", config.listen.client))?;
         Ok(NodeParts {
@@ -80,7 +83,7 @@ impl Ingredients<'_> {
             metrics: handles::node(&base.metrics),
             session_metrics: handles::session(&base.metrics),
             session_config: SessionConfig::default(),
-            hub: trace_hub(&base.metrics),
+            hub: Arc::clone(&self.hub),
             admin: Some(self.admin(certificates, client)),
             store: self.store,
             arrivals: self.arrivals,
@@ -100,7 +103,7 @@ impl Ingredients<'_> {
 
     fn admin(&self, certificates: &Certificates, client: SocketAddr) -> AdminSettings {
         let config = self.config;
-        let script = Some(config.paths.scripts.join("notify.sh")).filter(|path| path.is_file());
+        let script = Some(config.paths.scripts.join("notify.sh"));
         AdminSettings {
             path: config.paths.admin_socket.clone(),
             sealer: Arc::clone(&self.sealer),
@@ -109,11 +112,13 @@ impl Ingredients<'_> {
             facts: NodeFacts {
                 accounts_dir: config.paths.accounts.clone(),
                 data_dir: store_folder(config),
+                disk_min_free: config.disk_min_free,
                 notify_script: script,
                 listen: vec![client],
-                certificate_end: certificates.end,
+                watched: Arc::clone(&self.watched),
                 started: self.base.clock.mono(),
                 open_files_wanted: (config.settings.limits.connections + FD_RESERVE) as u64,
+                commands: self.extras.commands.clone(),
             },
         }
     }
@@ -136,9 +141,15 @@ impl Ingredients<'_> {
     }
 }
 
-fn trace_hub(metrics: &Metrics) -> Arc<TraceHub> {
-    let help = "Trace events that a listener lost because it read too slowly.";
-    TraceHub::new(metrics.counter("crs_trace_dropped_total", help, &[]))
+pub(super) fn trace_hub(metrics: &Metrics) -> Arc<TraceHub> {
+    let counter = |name, help| metrics.counter(name, help, &[]);
+    TraceHub::new(
+        counter("crs_trace_events_total", "Trace events for listeners."),
+        counter(
+            "crs_trace_dropped_total",
+            "Trace events that a listener lost because it read too slowly.",
+        ),
+    )
 }
 
 /// Port 0 becomes a free one, so that all parts know the same.

@@ -1,11 +1,11 @@
 //! Directives about clients (C-078…C-088, Q-55): keep-alive, detach-cleanup, address maps, limits.
 
-use crs_actors::settings::{DetachCleanupRule, KeepAlive, KeepAliveRule, Settings};
+use crs_actors::settings::{DetachCleanupRule, KeepAlive, KeepAliveRule, LimitSettings, Settings};
 
 use super::directive::{Directive, Repeats, Scope};
 use super::draft::Draft;
 use super::problem::Wrong;
-use super::types::AddrMap;
+use super::types::{AddrMap, Config};
 use super::values::{self, Args};
 
 const DAY_MS: u64 = 86_400_000;
@@ -19,6 +19,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         reload: true,
         about: "How silent clients are probed: TCP keep-alive or WebSocket ping. The first matching line wins, \
                 when a client connects. Default: ws 1260000 30000.",
+        same: |a, b| a.settings.keep_alive == b.settings.keep_alive,
         parse: keep_alive,
     },
     Directive {
@@ -29,6 +30,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         reload: true,
         about: "Closes the connection this long after a registration was denied or ended by the server. The first \
                 matching line wins. Default: the connection stays.",
+        same: |a, b| a.settings.detach_cleanup == b.settings.detach_cleanup,
         parse: detach_cleanup,
     },
     Directive {
@@ -38,6 +40,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         repeats: Repeats::Many,
         reload: true,
         about: "Address to use instead of another for outgoing connections and forwarded media.",
+        same: |a, b| a.pool.addr_map == b.pool.addr_map,
         parse: addr_map,
     },
     Directive {
@@ -46,20 +49,50 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         scope: Scope::Pool,
         repeats: Repeats::Many,
         reload: true,
-        about: "Requests a client may make each minute (10, 30, 120, 60 by default), and failed handshakes of one \
-                address before its connections are refused (60). (Extension.)",
+        about: "Requests a user may make each minute, over all devices and reconnects (10, 30, 120, 60 by default), and \
+                failed handshakes of one address before its connections are refused (60). (Extension.)",
+        same: |a, b| rates(a) == rates(b),
         parse: rate_limit,
     },
     Directive {
         name: "limit",
-        usage: "connections|sessions <number>",
+        usage: "connections|sessions <number> | account-bytes <size>",
         scope: Scope::Pool,
         repeats: Repeats::Many,
         reload: true,
-        about: "Client connections (60000) and sessions (10000) a node takes at once. (Extension.)",
+        about: "Client connections (60000) and sessions (10000) a node takes at once, and the bytes of messages that \
+                may wait for the users of one account (4GiB; at least 256MiB in each mailbox group): what keeps \
+                one account from filling the disk for all. (Extension.)",
+        same: |a, b| most(a) == most(b),
         parse: limit,
     },
 ];
+
+/// What `rate-limit` says, and below what `limit` says: together all of the limits.
+fn rates(config: &Config) -> [u32; 5] {
+    let LimitSettings {
+        connections: _,
+        sessions: _,
+        account_bytes: _,
+        attach_per_minute,
+        invite_per_minute,
+        message_per_minute,
+        lookup_per_minute,
+        failed_handshakes_per_minute,
+    } = config.settings.limits;
+    [
+        attach_per_minute,
+        invite_per_minute,
+        message_per_minute,
+        lookup_per_minute,
+        failed_handshakes_per_minute,
+    ]
+}
+
+fn most(config: &Config) -> (usize, usize, u64) {
+    let limits = &config.settings.limits;
+    (limits.connections, limits.sessions, limits.account_bytes)
+}
 
 fn keep_alive(draft: &mut Draft, mut args: Args<'_>) -> Result<(), Wrong> {
     let subject = values::subject(args.next("ip/mask or uri@account-id")?)?;
@@ -145,18 +178,27 @@ fn rate_limit(draft: &mut Draft, mut args: Args<'_>) -> Result<(), Wrong> {
 }
 
 #[derive(Clone, Copy)]
-enum Population {
+enum Limited {
     Connections,
     Sessions,
+    AccountBytes,
 }
 
 fn limit(draft: &mut Draft, mut args: Args<'_>) -> Result<(), Wrong> {
-    let kinds = [("connections", Population::Connections), ("sessions", Population::Sessions)];
+    let kinds = [
+        ("connections", Limited::Connections),
+        ("sessions", Limited::Sessions),
+        ("account-bytes", Limited::AccountBytes),
+    ];
     let which = values::choice(args.next("what is limited")?, &kinds)?;
-    let value = values::number(args.next("a number")?, "a number", 1, 1_000_000)?;
+    let mut number = || values::number(args.next("a number")?, "a number", 1, 1_000_000);
+    let limits = &mut draft.settings.limits;
     match which {
-        Population::Connections => draft.settings.limits.connections = value,
-        Population::Sessions => draft.settings.limits.sessions = value,
+        Limited::Connections => limits.connections = number()?,
+        Limited::Sessions => limits.sessions = number()?,
+        Limited::AccountBytes => {
+            limits.account_bytes = values::bytes(args.next("a size")?, 1 << 20, 1 << 50)?;
+        }
     }
     args.end()
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::draft::Draft;
 use super::problem::{Problem, Wrong};
 use super::values::Args;
-use super::{Problems, REPEATS_MAX, Source, SourceKind, Strictness};
+use super::{Config, Place, Problems, REPEATS_MAX, Source, SourceKind, Strictness};
 use super::{clients, local, logs, network, pool, push, relay};
 
 /// One directive.
@@ -22,6 +22,8 @@ pub(super) struct Directive {
     pub(super) reload: bool,
     /// One or two sentences for the reference.
     pub(super) about: &'static str,
+    /// Whether two configurations say the same here: how a change is noticed and named.
+    pub(super) same: fn(&Config, &Config) -> bool,
     /// Reads the arguments into the draft.
     pub(super) parse: fn(&mut Draft, Args<'_>) -> Result<(), Wrong>,
 }
@@ -62,6 +64,23 @@ pub(super) fn all() -> impl Iterator<Item = &'static Directive> {
         relay::DIRECTIVES,
     ];
     groups.into_iter().flatten()
+}
+
+/// The directive with which a line begins that could not be split into words.
+pub(super) fn begins(raw: &str) -> Option<&'static str> {
+    let word = raw.split_whitespace().next()?;
+    all().map(|directive| directive.name).find(|name| name.eq_ignore_ascii_case(word))
+}
+
+/// Names of the directives in which two configurations differ.
+pub fn differing(old: &Config, new: &Config) -> Vec<&'static str> {
+    all().filter(|directive| !(directive.same)(old, new)).map(|directive| directive.name).collect()
+}
+
+/// Every directive, and whether the reference says that SIGHUP takes it.
+#[cfg(test)]
+pub(crate) fn reloadable() -> impl Iterator<Item = (&'static str, bool)> {
+    all().map(|directive| (directive.name, directive.reload))
 }
 
 /// Directives of older manuals that are ignored with a warning (C-073, D-33).
@@ -105,10 +124,13 @@ pub(super) fn apply(
     let args = Args::new(arguments, &source.name, source.kind);
     let outcome = (directive.parse)(draft, args);
     draft.remarks.drain(..).for_each(&mut tell);
-    if let Err(wrong) = outcome {
-        let usage = format!("{} {}", directive.name, directive.usage).replace(" =", "=");
-        let problem = wrong.at(source, line, Some(directive.name));
-        problems.push(Problem { usage: Some(usage), ..problem });
+    match outcome {
+        Ok(()) => draft.places.note(directive.name, source, line),
+        Err(wrong) => {
+            let usage = format!("{} {}", directive.name, directive.usage).replace(" =", "=");
+            let problem = wrong.at(source, line, Some(directive.name));
+            problems.push(Problem { usage: Some(usage), ..problem });
+        }
     }
 }
 
@@ -158,4 +180,10 @@ impl Seen {
 /// A remark about a whole configuration.
 pub(super) fn missing(file: &str, expected: impl Into<String>) -> Problem {
     Problem { file: file.to_owned(), ..Problem::general(super::Severity::Error, expected) }
+}
+
+/// The same where a line asks for what is missing.
+pub(super) fn missing_at(place: &Place, directive: &str, expected: impl Into<String>) -> Problem {
+    let problem = missing(&place.file, expected);
+    Problem { line: Some(place.line), directive: Some(directive.to_owned()), ..problem }
 }

@@ -10,12 +10,14 @@ use crs_relay::config::{LegRate, RelayLimits};
 use crs_types::NodeName;
 
 use super::Problems;
-use super::directive::missing;
+use super::directive::{missing, missing_at};
+use super::listeners;
 use super::network::{BULK_PORT, CLIENT_PORT, IW_PORT, MEDIA_PORT, METRICS_PORT, POOL_PORT};
 use super::problem::Wrong;
+use super::reach;
 use super::types::{
-    AddrMap, Certificate, Config, DbBackup, Host, Listen, LogSettings, Paths, PoolConfig, PoolKey,
-    PushConfig, SourceKind, Sources,
+    AddrMap, Certificate, Config, DbBackup, Host, Listen, LogSettings, Paths, Place, Places,
+    PoolConfig, PoolKey, PushConfig, SourceKind, Sources,
 };
 
 /// Longest path of a Unix socket in bytes (unix(7): 108 with the end mark).
@@ -64,6 +66,8 @@ pub(super) struct Draft {
     pub(super) relay_threads: Option<usize>,
     pub(super) relay_cpus: Vec<usize>,
     pub(super) relay_offload: bool,
+    /// Where the lines stand.
+    pub(super) places: Places,
     /// Warnings of the line that is being read.
     pub(super) remarks: Vec<Wrong>,
 }
@@ -78,20 +82,26 @@ impl Draft {
     /// nothing can stand in for is missing; the problems say what.
     pub(super) fn finish(mut self, sources: &Sources, problems: &mut Problems) -> Option<Config> {
         let files = Files::of(sources);
-        if self.keys.is_empty() {
+        if self.keys.is_empty() && !problems.about("key") {
             problems.push(missing(
                 &files.pool,
                 "expected a line `key <secret>` (make one with: openssl rand -base64 32)",
             ));
         }
-        let hosts = self.hosts(&files, problems);
+        let hosts = self.hosts(problems);
         let name = self.own_name(&hosts, &files, problems);
         let own_ip =
             hosts.iter().find(|host| Some(&host.name) == name.as_ref()).and_then(|host| host.ip);
         let listen = self.listen();
         self.check_loopback(&listen, &files, problems);
+        listeners::check(&listen, &self.places, problems);
+        let announced = self.announced(name.as_ref(), own_ip);
+        reach::check(&listen, &announced, &self.places, problems);
         self.check_socket_path(&files, problems);
-        let media_addresses = self.media_addresses(&listen, own_ip, &files, problems);
+        // Without its name the node does not know which of the `ip` lines is its own.
+        let lost = name.is_none() && !hosts.is_empty();
+        let media_addresses =
+            if lost { Vec::new() } else { self.media_addresses(&listen, own_ip, &files, problems) };
         let relay = self.relay(&listen, &files, problems);
         self.settings.log_filter = self.log_level.unwrap_or(LogLevel::Info).to_string();
         Some(Config {
@@ -118,11 +128,12 @@ impl Draft {
             worker_threads: self.worker_threads,
             certificate: self.certificate,
             warnings: Vec::new(),
+            places: self.places,
         })
     }
 
     /// `host` lines with their `ip`; without any `host` line the `ip` lines name the hosts.
-    fn hosts(&self, files: &Files, problems: &mut Problems) -> Vec<Host> {
+    fn hosts(&self, problems: &mut Problems) -> Vec<Host> {
         let ip_of = |name: &NodeName| self.ips.iter().find(|(n, _)| n == name).map(|(_, ip)| *ip);
         if self.hosts.is_empty() {
             return self
@@ -131,11 +142,10 @@ impl Draft {
                 .map(|(name, ip)| Host { name: name.clone(), ip: Some(*ip) })
                 .collect();
         }
-        for (name, _) in self.ips.iter().filter(|(name, _)| !self.hosts.contains(name)) {
-            problems.push(missing(
-                &files.pool,
-                format!("expected a line `host {name}`, as there is `ip {name} …`"),
-            ));
+        let lines = self.ips.iter().zip(self.places.of("ip"));
+        for ((name, _), place) in lines.filter(|((name, _), _)| !self.hosts.contains(name)) {
+            let text = format!("expected a line `host {name}`, as there is `ip {name} …`");
+            problems.push(missing_at(place, "ip", text));
         }
         self.hosts.iter().map(|name| Host { name: name.clone(), ip: ip_of(name) }).collect()
     }
@@ -149,16 +159,21 @@ impl Draft {
                 let text =
                     format!("expected a crsname that crs.conf declares ({})", names.join(", "));
                 let wrong = Wrong::expected(text).got(name.as_str()).near(name.as_str(), &names);
-                let problem = missing(&files.local, wrong.expected);
+                let problem = match self.places.last("crsname") {
+                    Some(place) => missing_at(place, "crsname", wrong.expected),
+                    None => missing(&files.local, wrong.expected),
+                };
                 problems.push(super::Problem { got: wrong.got, nearest: wrong.nearest, ..problem });
                 None
             }
             (None, [only]) => Some(only.name.clone()),
             (None, _) => {
-                problems.push(missing(
-                    &files.local,
-                    "expected a line `crsname <name>` with the name of this node",
-                ));
+                if !["crsname", "host", "ip"].iter().any(|directive| problems.about(directive)) {
+                    problems.push(missing(
+                        &files.local,
+                        "expected a line `crsname <name>` with the name of this node",
+                    ));
+                }
                 None
             }
         }
@@ -204,6 +219,22 @@ impl Draft {
         }
     }
 
+    /// The addresses that lines announce to clients, with their lines.
+    fn announced(
+        &self,
+        name: Option<&NodeName>,
+        own_ip: Option<IpAddr>,
+    ) -> Vec<(IpAddr, &'static str, Option<&Place>)> {
+        if !self.media_address.is_empty() {
+            let mut lines = self.places.of("media-address");
+            let told = |ip: &IpAddr| (*ip, "media-address", lines.next());
+            return self.media_address.iter().map(told).collect();
+        }
+        let mut lines = self.ips.iter().zip(self.places.of("ip"));
+        let place = lines.find(|((host, _), _)| Some(host) == name).map(|(_, place)| place);
+        own_ip.map(|ip| (ip, "ip", place)).into_iter().collect()
+    }
+
     fn media_addresses(
         &self,
         listen: &Listen,
@@ -219,7 +250,8 @@ impl Draft {
         }
         let bound = listen.media.iter().map(SocketAddr::ip);
         let specific: Vec<IpAddr> = bound.filter(|ip| !ip.is_unspecified()).collect();
-        if specific.is_empty() {
+        let refused = ["ip", "media-address", "media-listen"].iter().any(|d| problems.about(d));
+        if specific.is_empty() && !refused {
             let text = "expected the address at which clients reach the media port: a line `ip <crsname> <IP>` in \
                         crs.conf or `media-address <ip>` in crs-local.conf";
             problems.push(missing(&files.pool, text));

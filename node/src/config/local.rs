@@ -3,7 +3,7 @@
 use super::directive::{Directive, Repeats, Scope};
 use super::draft::Draft;
 use super::problem::Wrong;
-use super::types::{Certificate, DbBackup};
+use super::types::{Certificate, Config, DbBackup};
 use super::values::{self, Args};
 
 /// A directive of `crs-local.conf` that may stand once.
@@ -11,6 +11,7 @@ pub(super) const fn once(
     name: &'static str,
     usage: &'static str,
     about: &'static str,
+    same: fn(&Config, &Config) -> bool,
     parse: fn(&mut Draft, Args<'_>) -> Result<(), Wrong>,
 ) -> Directive {
     Directive {
@@ -20,23 +21,32 @@ pub(super) const fn once(
         repeats: Repeats::Once,
         reload: false,
         about,
+        same,
         parse,
     }
 }
 
 pub(super) const DIRECTIVES: &[Directive] = &[
-    once("crsname", "<name>", "Name of this node: one of the `host` lines of crs.conf.", crsname),
+    once(
+        "crsname",
+        "<name>",
+        "Name of this node: one of the `host` lines of crs.conf.",
+        |a, b| a.name == b.name,
+        crsname,
+    ),
     once(
         "db-backup",
         "none|replicate-from-peer|read-from",
         "Role as database backup of the peer; `read-from` on the survivor when the peer is gone for good. \
          Default: none.",
+        |a, b| a.db_backup == b.db_backup,
         db_backup,
     ),
     once(
         "data-dir",
         "<path>",
         "Data folder; default /opt/crs/data. (Extension.)",
+        |a, b| a.paths.data == b.paths.data,
         |draft, mut args| {
             draft.data_dir = Some(args.path("a folder")?);
             args.end()
@@ -46,6 +56,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "accounts-dir",
         "<path>",
         "Folder of the accounts' files; default /opt/crs/accounts. (Extension.)",
+        |a, b| a.paths.accounts == b.paths.accounts,
         |draft, mut args| {
             draft.accounts_dir = Some(args.path("a folder")?);
             args.end()
@@ -55,6 +66,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "scripts-dir",
         "<path>",
         "Folder of notify.sh; default /opt/crs/scripts. (Extension.)",
+        |a, b| a.paths.scripts == b.paths.scripts,
         |draft, mut args| {
             draft.scripts_dir = Some(args.path("a folder")?);
             args.end()
@@ -64,6 +76,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "backup-dir",
         "<path>",
         "Folder of backup archives; default /opt/crs/backup. (Extension.)",
+        |a, b| a.paths.backup == b.paths.backup,
         |draft, mut args| {
             draft.backup_dir = Some(args.path("a folder")?);
             args.end()
@@ -73,6 +86,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "admin-socket",
         "<path>",
         "Unix socket of crs-cli; default /opt/crs/run/crs.sock. (Extension.)",
+        |a, b| a.paths.admin_socket == b.paths.admin_socket,
         |draft, mut args| {
             draft.admin_socket = Some(args.path("a path")?);
             args.end()
@@ -82,6 +96,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "disk-min-free",
         "<size>",
         "Posts are refused while the data folder's disk has less free space; default 256MiB. (Extension.)",
+        |a, b| a.disk_min_free == b.disk_min_free,
         |draft, mut args| {
             draft.disk_min_free = Some(values::bytes(args.next("a size")?, 1 << 20, 1 << 50)?);
             args.end()
@@ -92,30 +107,39 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "<name>",
         "User the node must run as: it refuses to start as anybody else, so that no file ends up with a wrong \
          owner. (Extension.)",
+        |a, b| a.user == b.user,
         user,
     ),
     once(
         "worker-threads",
         "<number>",
         "Threads that serve connections; default: one for each processor. (Extension.)",
+        |a, b| a.worker_threads == b.worker_threads,
         |draft, mut args| {
             let word = args.next("a number of threads")?;
             draft.worker_threads = Some(values::number(word, "a number of threads", 1, 256)?);
             args.end()
         },
     ),
-    once(
-        "certificate",
-        "<chain.pem> <key.pem>",
-        "Certificate of a public CA for the client port, in place of one by the pool's own CA. (Extension.)",
-        |draft, mut args| {
-            let chain = args.path("a PEM file with the certificate chain")?;
-            let key = args.path("a PEM file with the key")?;
-            draft.certificate = Some(Certificate { chain, key });
-            args.end()
-        },
-    ),
+    Directive {
+        reload: true,
+        ..once(
+            "certificate",
+            "<chain.pem> <key.pem>",
+            "Certificate for the client port, in place of one by the pool's own CA: leaf first, then what signed it, \
+             and its key. (Extension.)",
+            |a, b| a.certificate == b.certificate,
+            certificate,
+        )
+    },
 ];
+
+fn certificate(draft: &mut Draft, mut args: Args<'_>) -> Result<(), Wrong> {
+    let chain = args.path("a PEM file with the certificate chain")?;
+    let key = args.path("a PEM file with the key")?;
+    draft.certificate = Some(Certificate { chain, key });
+    args.end()
+}
 
 fn crsname(draft: &mut Draft, mut args: Args<'_>) -> Result<(), Wrong> {
     draft.name = Some(values::node_name(args.next("the name of this node")?)?);

@@ -11,6 +11,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "log-dir",
         "<path>",
         "Folder of the log files; default /var/log/crs. (Extension.)",
+        |a, b| a.paths.log == b.paths.log,
         |draft, mut args| {
             draft.log_dir = Some(args.path("a folder")?);
             args.end()
@@ -23,12 +24,14 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         repeats: Repeats::Once,
         reload: true,
         about: "Least important Type that is written; default info. (Extension.)",
+        same: |a, b| a.log.level == b.log.level,
         parse: log_level,
     },
     once(
         "log-size",
         "<size>",
         "Size at which a log file is rotated, such as 16MiB (the default). (Extension.)",
+        |a, b| a.log.max_bytes == b.log.max_bytes,
         |draft, mut args| {
             draft.log_size = Some(values::bytes(args.next("a size")?, 64 << 10, 16 << 30)?);
             args.end()
@@ -38,6 +41,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "log-files",
         "<number>",
         "Rotated log files that are kept, 0 to 1000; default 10. (Extension.)",
+        |a, b| a.log.keep == b.log.keep,
         |draft, mut args| {
             let word = args.next("a number of files")?;
             draft.log_files = Some(values::number(word, "a number of files", 0, 1000)?);
@@ -48,6 +52,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "log-stderr",
         "on|off",
         "Also write every record to standard error; default off. (Extension.)",
+        |a, b| a.log.stderr == b.log.stderr,
         |draft, mut args| {
             let word = args.next("on or off")?;
             draft.log_stderr = values::choice(word, &[("on", true), ("off", false)])?;

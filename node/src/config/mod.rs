@@ -7,7 +7,9 @@
 mod clients;
 mod directive;
 mod draft;
+mod later;
 mod lex;
+mod listeners;
 mod local;
 mod logs;
 mod nearest;
@@ -15,6 +17,7 @@ mod network;
 mod pool;
 mod problem;
 mod push;
+mod reach;
 mod reference;
 mod relay;
 mod types;
@@ -22,11 +25,16 @@ mod values;
 
 use lex::Line;
 
+pub use directive::differing;
+#[cfg(test)]
+pub(crate) use directive::reloadable;
+
 pub use problem::{Problem, Severity};
 pub use reference::reference;
 pub use types::{
-    AddrMap, Apns, Certificate, Config, Cps, DbBackup, Host, KeyLength, Listen, LogSettings, Paths,
-    PoolConfig, PoolKey, PushConfig, PushProvider, Source, SourceKind, Sources,
+    AddrMap, Apns, COMMAND_LINE, Certificate, Config, Cps, DbBackup, Host, KeyLength, Listen,
+    LogSettings, Paths, Place, Places, PoolConfig, PoolKey, PushConfig, PushProvider, Source,
+    SourceKind, Sources,
 };
 
 use directive::Scope;
@@ -58,7 +66,11 @@ pub fn parse(sources: &Sources, strictness: Strictness) -> Result<Config, Vec<Pr
     }
     let config = draft.finish(sources, &mut problems);
     match config {
-        Some(config) if !problems.has_error() => Ok(Config { warnings: problems.list, ..config }),
+        Some(config) if !problems.has_error() => {
+            let mut warnings = problems.list;
+            warnings.extend(config.without_effect());
+            Ok(Config { warnings, ..config })
+        }
         Some(_) | None => Err(problems.into_list()),
     }
 }
@@ -69,6 +81,8 @@ struct Problems {
     list: Vec<Problem>,
     more: usize,
     errors: usize,
+    /// Files whose lines nobody has seen.
+    unread: Vec<SourceKind>,
 }
 
 impl Problems {
@@ -81,6 +95,19 @@ impl Problems {
         } else {
             self.more += 1;
         }
+    }
+
+    /// A line of this directive was refused, or may stand in what could not be read: that it is
+    /// missing need not be told as well.
+    fn about(&self, directive: &str) -> bool {
+        let known = directive::all().find(|known| known.name == directive);
+        let unread = known.is_some_and(|known| self.unread.contains(&known.scope.kind()));
+        let names = |word: &Option<String>| word.as_deref() == Some(directive);
+        unread
+            || self.list.iter().any(|problem| {
+                let misspelt = problem.directive.is_none() && names(&problem.nearest);
+                problem.severity == Severity::Error && (names(&problem.directive) || misspelt)
+            })
     }
 
     fn has_error(&self) -> bool {
@@ -104,7 +131,10 @@ fn read_source(
 ) {
     let text = match lex::text_of(source) {
         Ok(text) => text,
-        Err(problem) => return problems.push(*problem),
+        Err(problem) => {
+            problems.unread.push(source.kind);
+            return problems.push(*problem);
+        }
     };
     let mut seen = directive::Seen::default();
     for (index, raw) in text.lines().enumerate() {
@@ -119,7 +149,7 @@ fn read_source(
             Ok(Line::Words(words)) => {
                 directive::apply(source, number, &words, strictness, &mut seen, draft, problems);
             }
-            Err(wrong) => problems.push(wrong.at(source, number, None)),
+            Err(wrong) => problems.push(wrong.at(source, number, directive::begins(raw))),
         }
     }
 }

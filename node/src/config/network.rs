@@ -25,6 +25,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "client-listen",
         "<ip>:<port>",
         "Clients and remote admins; default 0.0.0.0:5223. Port 0 takes a free one. (Extension.)",
+        |a, b| a.listen.client == b.listen.client,
         |draft, mut args| {
             draft.client_listen = Some(values::listen(args.next("an address")?, CLIENT_PORT)?);
             args.end()
@@ -37,6 +38,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         repeats: Repeats::Many,
         reload: false,
         about: "Media, UDP, at most four lines, best first; default 0.0.0.0:146. (Extension.)",
+        same: |a, b| a.listen.media == b.listen.media,
         parse: media_listen,
     },
     Directive {
@@ -46,19 +48,23 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         repeats: Repeats::Many,
         reload: false,
         about: "Address at which clients reach the media port, at most four lines, best first; default: the `ip` \
-                line of this node, else the address it listens on. (Extension.)",
+                line of this node, else the address it listens on. A warning tells one whose family, IPv4 or IPv6, \
+                no `media-listen` serves. (Extension.)",
+        same: |a, b| a.media_addresses == b.media_addresses,
         parse: media_address,
     },
     once(
         "metrics-listen",
         "<ip>:<port>|off",
         "Metrics and health, HTTP without authentication: loopback by default, 127.0.0.1:9146. (Extension.)",
+        |a, b| a.listen.metrics == b.listen.metrics,
         metrics_listen,
     ),
     once(
         "pool-listen",
         "<ip>:<port>",
         "Control connections of the pool, UDP; default 0.0.0.0:8090. (Extension.)",
+        |a, b| a.listen.pool == b.listen.pool,
         |draft, mut args| {
             draft.pool_listen = Some(values::listen(args.next("an address")?, POOL_PORT)?);
             args.end()
@@ -68,6 +74,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "bulk-listen",
         "<ip>:<port>",
         "Bulk transfers of the pool, UDP; default 0.0.0.0:8091. (Extension.)",
+        |a, b| a.listen.bulk == b.listen.bulk,
         |draft, mut args| {
             draft.bulk_listen = Some(values::listen(args.next("an address")?, BULK_PORT)?);
             args.end()
@@ -77,6 +84,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "iw-listen",
         "<ip>:<port>",
         "Inter-working connections; default 0.0.0.0 and the port of `iw-listen-port`. (Extension.)",
+        |a, b| a.listen.iw == b.listen.iw,
         |draft, mut args| {
             draft.iw_listen = Some(values::listen(args.next("an address")?, IW_PORT)?);
             args.end()

@@ -1,9 +1,11 @@
 //! Directives of the pool (C-067…C-074): keys, hosts, names.
 
+use crs_types::Secret;
+
 use super::directive::{Directive, Repeats, Scope};
 use super::draft::Draft;
 use super::problem::Wrong;
-use super::types::{KeyLength, PoolKey};
+use super::types::{KeyLength, PoolConfig, PoolKey};
 use super::values::{self, Args};
 
 /// Keys that may be configured at once: the current one and the one it replaces.
@@ -21,6 +23,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         about: "Shared secret of the pool, generated (for instance by `openssl rand -base64 32`), base64 or \
                 hexadecimal, at least 16 bytes for 128bit and 32 for 256bit (the default). A second line is \
                 accepted from peers too while a key is being replaced.",
+        same: |a, b| secrets(&a.pool) == secrets(&b.pool),
         parse: key,
     },
     Directive {
@@ -30,6 +33,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         repeats: Repeats::Many,
         reload: false,
         about: "Declares a node of the pool.",
+        same: |a, b| a.pool.hosts.iter().map(|h| &h.name).eq(b.pool.hosts.iter().map(|h| &h.name)),
         parse: host,
     },
     Directive {
@@ -39,6 +43,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         repeats: Repeats::Many,
         reload: false,
         about: "Public address of a node: where clients reach its ports.",
+        same: |a, b| a.pool.hosts.iter().map(|h| h.ip).eq(b.pool.hosts.iter().map(|h| h.ip)),
         parse: ip,
     },
     Directive {
@@ -48,6 +53,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         repeats: Repeats::Once,
         reload: false,
         about: "Port of incoming inter-working connections; default 8080.",
+        same: |a, b| a.pool.iw_listen_port == b.pool.iw_listen_port,
         parse: iw_listen_port,
     },
     Directive {
@@ -57,6 +63,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         repeats: Repeats::Many,
         reload: false,
         about: "DNS name under which clients reach the pool; it is put into the nodes' certificates. (Extension.)",
+        same: |a, b| a.pool.server_names == b.pool.server_names,
         parse: server_name,
     },
     Directive {
@@ -67,6 +74,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         reload: false,
         about: "Raft groups that share the mailboxes of a new pool, 1 to 64; default 4. Fixed when the pool is \
                 first initialised. (Extension.)",
+        same: |a, b| a.pool.mailbox_groups == b.pool.mailbox_groups,
         parse: mailbox_groups,
     },
     Directive {
@@ -77,12 +85,17 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         reload: false,
         about: "Marks a pool made by `crs-node --dev`: its nodes refuse to listen on anything but loopback. \
                 (Extension.)",
+        same: |a, b| a.pool.development == b.pool.development,
         parse: |draft, args| {
             draft.development = true;
             args.end()
         },
     },
 ];
+
+fn secrets(pool: &PoolConfig) -> Vec<&Secret> {
+    pool.keys.iter().map(|key| &key.secret).collect()
+}
 
 fn key(draft: &mut Draft, mut args: Args<'_>) -> Result<(), Wrong> {
     let word = args.next("a shared secret")?;

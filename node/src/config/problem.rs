@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::Source;
+use super::{COMMAND_LINE, Place, Source};
 
 /// How bad a problem is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -49,7 +49,7 @@ pub(super) struct Wrong {
 
 impl Problem {
     /// A problem that is in no single line.
-    pub(super) fn general(severity: Severity, expected: impl Into<String>) -> Self {
+    pub(crate) fn general(severity: Severity, expected: impl Into<String>) -> Self {
         Self {
             severity,
             file: String::new(),
@@ -73,6 +73,23 @@ impl Problem {
         Self {
             file,
             ..Self::general(Severity::Error, format!("expected a readable file: {error}"))
+        }
+    }
+
+    /// A problem of a line that was understood.
+    pub(crate) fn at(
+        severity: Severity,
+        place: &Place,
+        directive: &str,
+        expected: impl Into<String>,
+        got: impl Into<String>,
+    ) -> Self {
+        Self {
+            file: place.file.clone(),
+            line: Some(place.line),
+            directive: Some(directive.to_owned()),
+            got: Some(got.into()),
+            ..Self::general(severity, expected)
         }
     }
 
@@ -124,7 +141,7 @@ impl fmt::Display for Problem {
         if !self.file.is_empty() {
             write!(f, "{}:", self.file)?;
         }
-        if let Some(line) = self.line {
+        if let Some(line) = self.line.filter(|_| self.file != COMMAND_LINE) {
             write!(f, "{line}:")?;
         }
         if !self.file.is_empty() {

@@ -14,6 +14,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         repeats: Repeats::Once,
         reload: false,
         about: "The push gateway. Without a key length 128bit is assumed, with a warning.",
+        same: |a, b| a.push.cps == b.push.cps,
         parse: cps,
     },
     Directive {
@@ -23,6 +24,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         repeats: Repeats::Once,
         reload: false,
         about: "Features that are switched on; without `push` there are no push notifications.",
+        same: |a, b| a.push.enabled == b.push.enabled,
         parse: features,
     },
     Directive {
@@ -33,6 +35,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         reload: true,
         about: "How pushes are sent: direct to APNs with tokens from the gateway, with an own signing key, or by \
                 another provider. Without it everything goes through the gateway.",
+        same: |a, b| a.push.providers == b.push.providers,
         parse: push_config,
     },
 ];

@@ -40,11 +40,7 @@ const FILES: &[(Scope, &str, &str)] = &[
          used to order the file; every directive is valid under each of them and without any.",
     ),
     (Scope::Local, "crs-local.conf", "Settings of one node. The command line overrides them."),
-    (
-        Scope::Relay,
-        "crs-relay.conf",
-        "Limits of the media relay, for each node and type. The node must be restarted after a change.",
-    ),
+    (Scope::Relay, "crs-relay.conf", "Limits of the media relay, for each node and type."),
 ];
 
 const HEAD: &str = "# Configuration reference
@@ -58,6 +54,13 @@ by blanks; `\"…\"` keeps blanks in a word; `#` begins a comment. Relative path
 `crs-node check` explains every problem with file, line, what was expected and the nearest known word; it opens no
 port, store or log, so it can be run beside the running node. A node with a wrong configuration does not start (exit
 status 64). `--lenient` turns unknown directives into warnings. `crs-node ports` prints the ports to open.
+
+Two lines are enough to begin with: [the smallest configuration](running.md#the-smallest-configuration).
+
+This version serves lone nodes. A further `host`, `db-backup`, `cps`, `features push` and `push-config` are parsed
+and kept, but have no effect yet: two servers with one configuration are two independent nodes, each with its own
+accounts, messages and authority, and no push is sent. `crs-node check`, the start in `crs.log` and `crs-cli doctor`
+warn about every such line.
 
 SIGHUP (`systemctl reload crs`) reads the files again and takes the directives marked so; when a file is wrong, the
 old state stays and the log says why.

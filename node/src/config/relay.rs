@@ -6,6 +6,7 @@ use super::directive::{Directive, Repeats, Scope};
 use super::draft::Draft;
 use super::local::once;
 use super::problem::Wrong;
+use super::types::Config;
 use super::values::{self, Args};
 
 /// A limit of the relay. `reload`: taken by SIGHUP; what memory was reserved for is not.
@@ -14,9 +15,19 @@ const fn setting(
     name: &'static str,
     usage: &'static str,
     about: &'static str,
+    same: fn(&Config, &Config) -> bool,
     parse: fn(&mut Draft, Args<'_>) -> Result<(), Wrong>,
 ) -> Directive {
-    Directive { name, usage, scope: Scope::Relay, repeats: Repeats::Once, reload, about, parse }
+    Directive {
+        name,
+        usage,
+        scope: Scope::Relay,
+        repeats: Repeats::Once,
+        reload,
+        about,
+        same,
+        parse,
+    }
 }
 
 pub(super) const DIRECTIVES: &[Directive] = &[
@@ -25,6 +36,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "MAX_RTP_RELAYS",
         "=<limit>",
         "Simultaneous RTP relays of this node; default: no limit.",
+        |a, b| a.relay.limits.rtp == b.relay.limits.rtp,
         |draft, args| limit(draft, args, |limits| &mut limits.rtp),
     ),
     setting(
@@ -32,6 +44,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "MAX_RTP_PROXY_RELAYS",
         "=<limit>",
         "Simultaneous RTP proxy relays; default: no limit.",
+        |a, b| a.relay.limits.rtp_proxy == b.relay.limits.rtp_proxy,
         |draft, args| limit(draft, args, |limits| &mut limits.rtp_proxy),
     ),
     setting(
@@ -39,6 +52,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "MAX_OPAQUE_RELAYS",
         "=<limit>",
         "Simultaneous opaque relays; default: no limit.",
+        |a, b| a.relay.limits.opaque == b.relay.limits.opaque,
         |draft, args| limit(draft, args, |limits| &mut limits.opaque),
     ),
     setting(
@@ -46,6 +60,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "MAX_OPAQUE_PROXY_RELAYS",
         "=<limit>",
         "Simultaneous opaque proxy relays; default: no limit.",
+        |a, b| a.relay.limits.opaque_proxy == b.relay.limits.opaque_proxy,
         |draft, args| limit(draft, args, |limits| &mut limits.opaque_proxy),
     ),
     setting(
@@ -53,6 +68,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "MAX_OPAQUE_MULTICAST_RELAYS",
         "=<limit>",
         "Simultaneous opaque multicast relays (conferences); default: no limit.",
+        |a, b| a.relay.limits.opaque_multicast == b.relay.limits.opaque_multicast,
         |draft, args| limit(draft, args, |limits| &mut limits.opaque_multicast),
     ),
     setting(
@@ -60,6 +76,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "MAX_LEGS",
         "=<limit>",
         "Legs of all types for which memory is reserved; default 16384. (Extension.)",
+        |a, b| a.relay.max_legs == b.relay.max_legs,
         |draft, args| number(args, 2, 1 << 20).map(|n| draft.max_legs = Some(n)),
     ),
     setting(
@@ -67,6 +84,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "LEG_PACKETS_PER_SECOND",
         "=<limit>",
         "Packets one leg may send into the relay each second; default 2000. (Extension.)",
+        |a, b| a.relay.rate.packets_per_second == b.relay.rate.packets_per_second,
         |draft, args| number(args, 1, 1 << 24).map(|n| draft.leg_packets = Some(n)),
     ),
     setting(
@@ -74,24 +92,28 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "LEG_BYTES_PER_SECOND",
         "=<limit>",
         "Bytes one leg may send into the relay each second; default 2000000. (Extension.)",
+        |a, b| a.relay.rate.bytes_per_second == b.relay.rate.bytes_per_second,
         |draft, args| number(args, 1500, 1 << 30).map(|n| draft.leg_bytes = Some(n)),
     ),
     once(
         "relay-threads",
         "<number>",
         "Pinned threads of the media relay, 1 to 32; default 1. (Extension.)",
+        |a, b| a.relay.threads == b.relay.threads,
         |draft, args| number(args, 1, THREADS_MAX).map(|n| draft.relay_threads = Some(n)),
     ),
     once(
         "relay-cpus",
         "<number> …",
         "Processors to which the relay's threads are pinned, one for each; default: not pinned. (Extension.)",
+        |a, b| a.relay.cpus == b.relay.cpus,
         relay_cpus,
     ),
     once(
         "relay-offload",
         "on|off",
         "Use the kernel's segmentation offload for UDP; default off. (Extension.)",
+        |a, b| a.relay.offload == b.relay.offload,
         |draft, mut args| {
             let word = args.next("on or off")?;
             draft.relay_offload = values::choice(word, &[("on", true), ("off", false)])?;

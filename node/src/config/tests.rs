@@ -67,8 +67,42 @@ fn everything_the_manuals_know_is_understood() {
         [Some(10), Some(11), Some(12), Some(13), Some(14)]
     );
     let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
-    assert_eq!(warnings.len(), 2, "the app lines: {warnings:?}");
     assert!(warnings[0].starts_with("crs.conf:11: warning: app: modules"), "{warnings:?}");
+    assert!(warnings[1].starts_with("crs.conf:13: warning: app: modules"), "{warnings:?}");
+    let starts: Vec<&str> =
+        warnings[2..].iter().map(|w| w.split(" kept,").next().unwrap()).collect();
+    assert_eq!(
+        starts,
+        [
+            "crs.conf:10: warning: host: crs1:",
+            "crs.conf:3: warning: cps: is",
+            "crs.conf:4: warning: features: is",
+            "crs.conf:15: warning: push-config: is",
+            "crs-local.conf:2: warning: db-backup: is",
+        ]
+    );
+}
+
+/// Two halves that know nothing of each other look like a pool to whoever wrote two hosts.
+#[test]
+fn further_hosts_are_told_as_not_joined() {
+    let warnings = |pool: &str| -> Vec<String> {
+        let config = read(&format!("key {KEY}\n{pool}"), "crsname crs1", "").unwrap();
+        config.warnings.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(
+        warnings("host crs1\nhost crs2\nhost crs3\nip crs1 192.0.2.1"),
+        [
+            "crs.conf:3: warning: host: crs2, crs3: kept, but not joined yet; each server is an independent node \
+          with its own data, and what is posted to one is not on the other: let clients reach one server only"
+        ]
+    );
+    let by_ip = warnings("ip crs1 192.0.2.1\nip crs2 192.0.2.2");
+    assert!(
+        by_ip[0].starts_with("crs.conf:3: warning: ip: crs2: kept, but not joined"),
+        "{by_ip:?}"
+    );
+    assert_eq!(warnings("host crs1\nip crs1 192.0.2.1\nfeatures"), [""; 0]);
 }
 
 #[test]
@@ -104,6 +138,7 @@ fn bad_values_say_what_was_expected() {
         ("keep-alive 10.0.0.0/8 wss 60000", "keep-alive: expected tcp or ws"),
         ("keep-alive 10.0.0.0/8 tcp 60000 5", "expected no grace period"),
         ("keep-alive 10.0.0.1/8 tcp 60000", "expected a network"),
+        ("keep-alive +46701@bad/acc ws 2000", "expected uri@account-id: "),
         ("keep-alive 10.0.0.0/8 tcp 5", "from 1000 to 86400000, got \"5\""),
         ("detach-cleanup +46701@police x", "expected a delay in milliseconds"),
         ("addr-map 10.0.0.1 ::1", "expected two IPv4 or two IPv6 addresses"),
@@ -113,6 +148,7 @@ fn bad_values_say_what_was_expected() {
         ("iw-listen-port", "expected a port, but the line ends"),
         ("iw-listen-port 1 2", "expected the end of the line, got \"2\""),
         ("features pusch", "(nearest: push)"),
+        ("server-name -x", "expected a DNS name"),
         ("crsname crs1", "expected this directive in crs-local.conf"),
         ("key hunter2", "expected a generated secret"),
         (
@@ -120,11 +156,129 @@ fn bad_values_say_what_was_expected() {
             "expected at least 32 bytes of secret for 256bit, got 16",
         ),
         ("[GLOBL]", "(nearest: GLOBAL)"),
-        ("limit cows 1", "expected connections or sessions"),
+        ("limit cows 1", "expected connections or sessions or account-bytes"),
+        ("limit account-bytes 1KiB", "expected a size such as 16MiB"),
     ] {
         let problems = problems_of(line);
         assert!(problems.len() == 1 && problems[0].contains(expected), "{line}: {problems:?}");
         assert!(problems[0].starts_with("crs.conf:3: "), "{problems:?}");
+    }
+}
+
+/// Two listeners cannot share a port; the line that can be changed is named, and the other one.
+#[test]
+fn two_listeners_on_one_port_are_told_with_both_lines() {
+    let local = |text: &str| read(&format!("key {KEY}\nip crs1 192.0.2.1"), text, "");
+    let told = |text: &str| local(text).unwrap_err().join("\n");
+    assert_eq!(
+        told("crsname crs1\nclient-listen 127.0.0.1:7000\nmetrics-listen 127.0.0.1:7000"),
+        "crs-local.conf:3: metrics-listen: expected a port of its own; client-listen has 127.0.0.1:7000 \
+         (crs-local.conf:2), got 127.0.0.1:7000"
+    );
+    assert_eq!(
+        told("client-listen 9146"),
+        "crs-local.conf:1: client-listen: expected a port of its own; metrics-listen has 127.0.0.1:9146 \
+         (by default), got 0.0.0.0:9146"
+    );
+    let media = told("media-listen [::1]:146\nmedia-listen [::]:146");
+    assert!(media.starts_with("crs-local.conf:2: media-listen: expected a port of its own; media"));
+    let iw = read(&format!("key {KEY}\nip crs1 192.0.2.1\niw-listen-port 5223"), "", "");
+    assert!(iw.unwrap_err()[0].starts_with("crs.conf:3: iw-listen-port: expected a port"));
+    for fine in [
+        "client-listen 127.0.0.1:7000\nmetrics-listen 127.0.0.2:7000",
+        "client-listen 127.0.0.1:7000\nmedia-listen 127.0.0.1:7000",
+        "client-listen 127.0.0.1:0\nmetrics-listen 127.0.0.1:0\niw-listen 127.0.0.1:0",
+        "media-listen 0.0.0.0:146\nmedia-listen [::1]:146",
+        "media-listen 0.0.0.0:146\nmedia-listen [::]:146",
+        "client-listen 9146\nmetrics-listen off",
+    ] {
+        assert!(local(fine).is_ok(), "{fine}: {:?}", local(fine).err());
+    }
+}
+
+/// One mistake, one problem.
+#[test]
+fn a_refused_line_is_not_told_as_missing_too() {
+    let problems = read("key hunter2\nip crs1 localhost\n", "media-address 192.0.2.1", "");
+    let problems = problems.unwrap_err();
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(problems[0].starts_with("crs.conf:1: key: expected a generated secret"));
+    assert!(problems[1].starts_with("crs.conf:2: ip: expected an IPv4"));
+    for (pool, local) in [
+        ("key hunter2\nip crs1 192.0.2.1", ""),
+        ("keyy x\nip crs1 192.0.2.1", ""),
+        (&format!("key {}\nip crs1 192.0.2.1", "x".repeat(5000)), ""),
+        (&format!("key {KEY}\nip crs1 300.0.0.1"), "crsname crs1"),
+        (&format!("key {KEY}\nip crs1 {}", "x".repeat(5000)), "crsname crs1"),
+        (&format!("key {KEY}\nip crs1 192.0.2.1"), "crsname crs2"),
+        (&"\n".repeat(FILE_MAX + 1), "crsname crs1"),
+    ] {
+        let problems = read(pool, local, "").unwrap_err();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+    }
+    let lenient = parse(&sources("keyy x\nip crs1 192.0.2.1", "", ""), Strictness::Lenient);
+    assert_eq!(lenient.unwrap_err().len(), 2, "a warning does not stand for the key");
+}
+
+/// What two files disagree about stands in a line of one of them.
+#[test]
+fn what_several_lines_are_needed_for_is_told_with_a_line() {
+    let pool = format!("key {KEY}\nhost crs1\nip crs1 192.0.2.1\nip crs9 192.0.2.9");
+    let told = read(&pool, "\ncrsname crs2", "").unwrap_err();
+    assert_eq!(
+        told,
+        [
+            "crs.conf:4: ip: expected a line `host crs9`, as there is `ip crs9 …`",
+            "crs-local.conf:2: crsname: expected a crsname that crs.conf declares (crs1), got \"crs2\" (nearest: \
+             crs1)"
+        ]
+    );
+}
+
+/// Nobody can count the lines of a command line.
+#[test]
+fn the_command_line_is_told_as_set() {
+    let pool = format!("key {KEY}\nip crs1 192.0.2.1");
+    let told = |set: &str| {
+        let sources = Sources::new(vec![
+            source(SourceKind::Pool, "crs.conf", &pool),
+            source(SourceKind::CommandLine, COMMAND_LINE, set),
+        ]);
+        parse(&sources, Strictness::Strict).unwrap_err()[0].to_string()
+    };
+    assert_eq!(told("log-files 3\nfoo bar"), "--set: expected a directive, got \"foo\"");
+    assert_eq!(
+        told("client-listen 127.0.0.1:7\nmetrics-listen 127.0.0.1:7"),
+        "--set: metrics-listen: expected a port of its own; client-listen has 127.0.0.1:7 (--set), got 127.0.0.1:7"
+    );
+}
+
+/// A media address that no socket serves makes every call fail.
+#[test]
+fn an_address_of_a_family_that_nothing_listens_on_is_told() {
+    let warnings = |ip: &str, local: &str| -> Vec<String> {
+        let config = read(&format!("key {KEY}\nip crs1 {ip}"), local, "").unwrap();
+        config.warnings.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(
+        warnings("2001:db8::1", ""),
+        [
+            "crs.conf:2: warning: ip: expected an address of a family that media-listen serves (0.0.0.0:146 by \
+             default): calls would have no media, got 2001:db8::1",
+            "crs.conf:2: warning: ip: expected an address of the family that client-listen serves (0.0.0.0:5223 by \
+             default): clients would not reach the node there, got 2001:db8::1",
+        ]
+    );
+    let media = warnings("192.0.2.1", "media-listen [::]:146\nmedia-address 192.0.2.2");
+    assert_eq!(media.len(), 1, "{media:?}");
+    assert!(media[0].starts_with("crs-local.conf:2: warning: media-address:"), "{media:?}");
+    for (ip, local) in [
+        ("2001:db8::1", "media-listen [::]:146\nclient-listen [::]:5223"),
+        ("192.0.2.1", "client-listen [::]:5223"),
+        ("192.0.2.1", ""),
+        ("192.0.2.1", "media-listen 0.0.0.0:146\nmedia-listen [::]:146\nmedia-address ::1"),
+    ] {
+        assert_eq!(warnings(ip, local), [""; 0], "{ip} {local}");
     }
 }
 
@@ -177,7 +331,7 @@ fn once_means_once() {
 #[test]
 fn the_command_line_overrides_the_local_file() {
     let sources = Sources::new(vec![
-        source(SourceKind::CommandLine, "command line", "data-dir /srv/x\nmetrics-listen off"),
+        source(SourceKind::CommandLine, COMMAND_LINE, "data-dir /srv/x\nmetrics-listen off"),
         source(
             SourceKind::Local,
             "/etc/crs/crs-local.conf",

@@ -52,6 +52,47 @@ impl Sources {
     }
 }
 
+/// Where a directive stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file, as messages show it.
+    pub file: String,
+    /// The line, counted from 1.
+    pub line: usize,
+}
+
+/// Name of the source that the command line's directives are.
+pub const COMMAND_LINE: &str = "--set";
+
+/// `crs.conf:12`; the command line has no lines that anybody could count.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if self.file == COMMAND_LINE { Ok(()) } else { write!(f, ":{}", self.line) }
+    }
+}
+
+/// Where every directive stands, in the order in which the lines were read.
+#[derive(Debug, Clone, Default)]
+pub struct Places(Vec<(&'static str, Place)>);
+
+impl Places {
+    /// A line of a directive was read.
+    pub(super) fn note(&mut self, directive: &'static str, source: &Source, line: usize) {
+        self.0.push((directive, Place { file: source.name.clone(), line }));
+    }
+
+    /// The lines of a directive.
+    pub fn of(&self, directive: &str) -> impl DoubleEndedIterator<Item = &Place> {
+        self.0.iter().filter(move |(name, _)| *name == directive).map(|(_, place)| place)
+    }
+
+    /// The line of a directive that stands once: the command line comes last and counts.
+    pub fn last(&self, directive: &str) -> Option<&Place> {
+        self.of(directive).next_back()
+    }
+}
+
 /// A complete, checked configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -85,6 +126,21 @@ pub struct Config {
     pub certificate: Option<Certificate>,
     /// Remarks that do not keep the node from starting.
     pub warnings: Vec<Problem>,
+    /// Where each directive stands.
+    pub places: Places,
+}
+
+impl Config {
+    /// Every file and folder that is named, but for the admin socket.
+    pub fn files_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let Paths { data, accounts, log, scripts, backup, admin_socket: _ } = &mut self.paths;
+        let certificate = self.certificate.iter_mut().flat_map(|c| [&mut c.chain, &mut c.key]);
+        let keys = self.push.providers.iter_mut().filter_map(|provider| match provider {
+            PushProvider::Apns(Apns::Key { file, .. }) => Some(file),
+            PushProvider::Apns(Apns::Direct) | PushProvider::Other { .. } => None,
+        });
+        [data, accounts, log, scripts, backup].into_iter().chain(certificate).chain(keys)
+    }
 }
 
 /// What all nodes of a pool share.
@@ -162,7 +218,7 @@ pub struct AddrMap {
 }
 
 /// Push settings (C-075…C-077), kept for the push feature.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PushConfig {
     /// `features push`.
     pub enabled: bool,
@@ -173,7 +229,7 @@ pub struct PushConfig {
 }
 
 /// The push gateway (C-075).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cps {
     /// Host name or address.
     pub host: String,

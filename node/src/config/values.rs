@@ -113,20 +113,27 @@ pub(super) fn ip(word: &str) -> Result<IpAddr, Wrong> {
         .map_err(|_| Wrong::expected("expected an IPv4 or IPv6 address").got(word))
 }
 
-/// `<ip>:<port>`, `[<ip6>]:<port>`, `<port>` (all IPv4 addresses) or `<ip>` (the default port).
-/// Port 0 takes a free one.
-pub(super) fn listen(word: &str, default_port: u16) -> Result<SocketAddr, Wrong> {
+/// `<ip>:<port>`, `[<ip6>]:<port>` or `<port>` (all IPv4 addresses). Port 0 takes a free one. An
+/// address alone is refused: whoever forgot the port would get another one than he thinks of.
+pub(super) fn listen(word: &str, usual_port: u16) -> Result<SocketAddr, Wrong> {
     let bare_port = || word.parse::<u16>().ok().map(|port| (Ipv4Addr::UNSPECIFIED, port).into());
-    let bare_ip = || word.parse::<IpAddr>().ok().map(|ip| (ip, default_port).into());
-    word.parse::<SocketAddr>().ok().or_else(bare_port).or_else(bare_ip).ok_or_else(|| {
-        Wrong::expected("expected an address to listen on, such as 0.0.0.0:5223 or [::]:5223")
-            .got(word)
+    word.parse::<SocketAddr>().ok().or_else(bare_port).ok_or_else(|| match word.parse::<IpAddr>() {
+        Ok(ip) => {
+            let whole = SocketAddr::new(ip, usual_port).to_string();
+            let text = format!("expected a port behind the address, such as {whole}");
+            Wrong { nearest: Some(whole), ..Wrong::expected(text).got(word) }
+        }
+        Err(_) => {
+            let text = "expected an address to listen on, such as 0.0.0.0:5223 or [::]:5223";
+            Wrong::expected(text).got(word)
+        }
     })
 }
 
 /// `ip/mask` or `uri@account-id` (C-079).
 pub(super) fn subject(word: &str) -> Result<Subject, Wrong> {
-    if let Some((ip, prefix)) = word.split_once('/') {
+    // No address has an @, but whoever writes a user may put a / into it.
+    if let Some((ip, prefix)) = word.split_once('/').filter(|_| !word.contains('@')) {
         return network(ip, prefix).ok_or_else(|| {
             Wrong::expected("expected a network such as 10.0.0.0/8 with no bits behind the mask")
                 .got(word)
@@ -135,8 +142,9 @@ pub(super) fn subject(word: &str) -> Result<Subject, Wrong> {
     let Some((uri, account)) = word.rsplit_once('@') else {
         return Err(Wrong::expected("expected ip/mask or uri@account-id").got(word));
     };
-    let uri = Uri::parse(uri).map_err(|error| Wrong::expected(error.to_string()))?;
-    let account = AccountId::parse(account).map_err(|error| Wrong::expected(error.to_string()))?;
+    let wrong = |why: String| Wrong::expected(format!("expected uri@account-id: {why}")).got(word);
+    let uri = Uri::parse(uri).map_err(|error| wrong(error.to_string()))?;
+    let account = AccountId::parse(account).map_err(|error| wrong(error.to_string()))?;
     Ok(Subject::User { uri, account })
 }
 
@@ -256,14 +264,15 @@ mod tests {
 
     #[test]
     fn listen_addresses_have_short_forms() {
-        for (word, expected) in [
-            ("127.0.0.1:7", "127.0.0.1:7"),
-            ("[::1]:0", "[::1]:0"),
-            ("5224", "0.0.0.0:5224"),
-            ("10.0.0.1", "10.0.0.1:5223"),
-            ("::1", "[::1]:5223"),
-        ] {
+        for (word, expected) in
+            [("127.0.0.1:7", "127.0.0.1:7"), ("[::1]:0", "[::1]:0"), ("5224", "0.0.0.0:5224")]
+        {
             assert_eq!(listen(word, 5223).unwrap().to_string(), expected);
+        }
+        for (word, whole) in [("10.0.0.1", "10.0.0.1:5223"), ("::1", "[::1]:5223")] {
+            let wrong = listen(word, 5223).unwrap_err();
+            assert!(wrong.expected.starts_with("expected a port behind the address"), "{wrong:?}");
+            assert_eq!(wrong.nearest.as_deref(), Some(whole));
         }
         assert!(listen("localhost:1", 5223).is_err());
         assert!(listen("1.2.3.4:70000", 5223).is_err());

@@ -29,9 +29,7 @@ pub(super) async fn run(parts: Arc<ProbeParts>, account: AccountId, local_only: 
     let watch = Stopwatch::start(clock, "message");
     let outcome = bounded(message(&pair)).await;
     tests.push(
-        watch.of(outcome, |copies| {
-            format!("posted ({copies} copies), fetched, read and acknowledged")
-        }),
+        watch.of(outcome, |copies| format!("posted ({copies}), fetched, read and acknowledged")),
     );
 
     let watch = Stopwatch::start(clock, "call");
@@ -54,7 +52,8 @@ async fn lookup(pair: &Pair) -> Result<(), String> {
     if found.attached { Ok(()) } else { Err("the server says that it is not attached".to_owned()) }
 }
 
-async fn message(pair: &Pair) -> Result<u64, String> {
+/// On how many nodes the message was.
+async fn message(pair: &Pair) -> Result<String, String> {
     let body = OsRng.bytes::<200>();
     let sent = pair.caller.send_confirmed(&pair.callee_uri, &body, STEP_TIMEOUT);
     let confirmed = sent.await.map_err(|error| format!("posting: {error}"))?;
@@ -73,7 +72,7 @@ async fn message(pair: &Pair) -> Result<u64, String> {
         (mid == received.mid).then_some(())
     })
     .await?;
-    Ok(confirmed.copies)
+    Ok(crs_client::copies_text(confirmed.copies))
 }
 
 /// The next event that fits; others of a client that lives for seconds do not matter.
@@ -87,4 +86,20 @@ pub(super) async fn next<T>(
         }
     }
     Err("the client was closed".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_that_hangs_fails_after_twelve_seconds() {
+        let began = Instant::now();
+        let outcome = bounded(std::future::pending::<Result<(), String>>()).await;
+        assert_eq!(outcome.unwrap_err(), "no result within 12 s");
+        assert_eq!(began.elapsed().as_secs(), STEP_TIMEOUT.as_secs());
+        assert_eq!(bounded(async { Ok(5) }).await, Ok(5));
+    }
 }

@@ -29,7 +29,10 @@ pub(super) struct Reports {
 /// Makes the call; returns when it has ended.
 pub(super) async fn run(parts: &ProbeParts, pair: &Pair) -> Result<Reports, String> {
     let sounds = Sounds::write(&parts.scratch)?;
-    let call = both_sides(pair, &sounds);
+    bounded(both_sides(pair, &sounds)).await
+}
+
+async fn bounded<T>(call: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     let late = || Err(format!("the call did not end within {} s", CALL_TIMEOUT.as_secs()));
     tokio::time::timeout(CALL_TIMEOUT, call).await.unwrap_or_else(|_| late())
 }
@@ -112,6 +115,57 @@ impl Drop for Sounds {
         for path in &self.0 {
             // Gone already is as good.
             let _gone = std::fs::remove_file(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crs_client::media::MediaStats;
+    use crs_proto::wire::call::{HangupReason, SessionState};
+    use crs_types::{SessionId, Timestamp};
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_hangs_fails_after_twenty_five_seconds() {
+        let began = Instant::now();
+        let outcome = bounded(std::future::pending::<Result<(), String>>()).await;
+        assert_eq!(outcome.unwrap_err(), "the call did not end within 25 s");
+        assert_eq!(began.elapsed().as_secs(), CALL_TIMEOUT.as_secs());
+    }
+
+    fn report(received: u64, lost: u64, different: u64) -> CallReport {
+        let media =
+            MediaStats { received, lost, different: Some(different), ..MediaStats::default() };
+        CallReport {
+            session: SessionId::from_parts(Timestamp::from_millis(1_790_000_000_000), [0; 10]),
+            peer: "+46700000001".to_owned(),
+            caller: true,
+            state: SessionState::Hangup,
+            answered: true,
+            reason: HangupReason::Normal,
+            who: None,
+            setup_ms: 1,
+            first_media_ms: Some(1),
+            talk_ms: 1000,
+            media,
+        }
+    }
+
+    #[test]
+    fn a_twentieth_of_the_packets_may_be_lost() {
+        for (received, lost, different, health) in [
+            (50, 0, 0, Health::Ok),
+            (99, 1, 0, Health::Warning),
+            (95, 5, 0, Health::Warning),
+            (94, 6, 0, Health::Error),
+            (100, 0, 1, Health::Error),
+            (0, 0, 0, Health::Error),
+        ] {
+            let judged = judge(&report(received, lost, different));
+            assert_eq!(judged, health, "{received} received, {lost} lost");
         }
     }
 }

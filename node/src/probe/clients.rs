@@ -15,6 +15,7 @@ use super::ProbeParts;
 
 /// How long a test client may take to attach.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the node may take to answer a test client.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A pair of attached clients.
@@ -70,7 +71,12 @@ async fn open(
     local_only: bool,
 ) -> Result<Client, String> {
     let identity = identity(parts, ca, own, local_only)?;
-    let options = Options {
+    let options = options(parts, other);
+    Client::with_identity(identity, options).await.map_err(|error| error.to_string())
+}
+
+fn options(parts: &ProbeParts, other: &UserKeys) -> Options {
+    Options {
         clock: Arc::clone(&parts.clock),
         connect_timeout: ATTACH_TIMEOUT,
         request_timeout: REQUEST_TIMEOUT,
@@ -78,8 +84,7 @@ async fn open(
         auto_update: false,
         known: vec![found(other)],
         ..Options::default()
-    };
-    Client::with_identity(identity, options).await.map_err(|error| error.to_string())
+    }
 }
 
 fn identity(
@@ -89,7 +94,7 @@ fn identity(
     local_only: bool,
 ) -> Result<Identity, String> {
     let server = server(parts, local_only);
-    let trust = parts.trust.clone();
+    let trust = (parts.trust)();
     let device = DeviceId::parse("health-check").map_err(|error| error.to_string())?;
     Ok(Identity::from_keys(keys, &ca.trust(), vec![server.to_string()], trust, device))
 }
@@ -125,4 +130,48 @@ fn loopback(listener: SocketAddr) -> SocketAddr {
 
 fn connectable(parts: &ProbeParts) -> SocketAddr {
     if parts.public.ip().is_unspecified() { loopback(parts.public) } else { parts.public }
+}
+
+#[cfg(test)]
+mod tests {
+    use crs_client::ServerTrust;
+    use crs_types::{Secret, SystemClock};
+    use tokio::net::TcpListener;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn parts(server: SocketAddr) -> ProbeParts {
+        ProbeParts {
+            clock: Arc::new(SystemClock::new()),
+            pool_key: Secret::new(vec![7; 32]),
+            trust: Arc::new(|| ServerTrust::PoolCa(Vec::new())),
+            listener: server,
+            public: server,
+            scratch: std::path::PathBuf::new(),
+            any_account: Arc::new(|| None),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_accepts_and_says_nothing_fails_the_attach_after_ten_seconds() {
+        let mute = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let parts = parts(mute.local_addr().unwrap());
+        let began = Instant::now();
+        let attached = attach(&parts, &AccountId::parse("acme").unwrap(), true).await;
+        let why = attached.err().expect("nobody lets it in");
+        assert!(why.contains("within 10.0 s"), "{why}");
+        assert_eq!(began.elapsed().as_secs(), ATTACH_TIMEOUT.as_secs());
+    }
+
+    /// That the client keeps to it is tested there.
+    #[test]
+    fn requests_of_a_test_client_wait_ten_seconds() {
+        let parts = parts((Ipv4Addr::LOCALHOST, 1).into());
+        let account = AccountId::parse("acme").unwrap();
+        let now = parts.clock.now();
+        let ca = TestCa::derive(&parts.pool_key, &account, &mut OsRng, now).unwrap();
+        let keys = issue(&parts, &ca, 0, "00").unwrap();
+        assert_eq!(options(&parts, &keys).request_timeout, REQUEST_TIMEOUT);
+    }
 }

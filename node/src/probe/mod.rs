@@ -23,8 +23,8 @@ pub struct ProbeParts {
     pub clock: Arc<dyn Clock>,
     /// The pool key, from which the test clients' CA is derived.
     pub pool_key: Secret,
-    /// How the clients recognise the node.
-    pub trust: ServerTrust,
+    /// How the clients recognise the node now.
+    pub trust: Arc<dyn Fn() -> ServerTrust + Send + Sync>,
     /// Where the client listener is.
     pub listener: SocketAddr,
     /// Public address of the client listener; the same as `listener` on loopback pools.

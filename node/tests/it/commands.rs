@@ -36,6 +36,7 @@ fn check_tells_every_problem_and_ends_with_64() {
 #[test]
 fn a_correct_configuration_ends_with_0_and_leaves_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
+    // In use: `check` does not try.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let local = format!(
         "client-listen {}\ndata-dir data\nlog-dir log\nadmin-socket run/s\n",
@@ -47,6 +48,118 @@ fn a_correct_configuration_ends_with_0_and_leaves_nothing_behind() {
     assert_eq!(code, 0, "{out}");
     assert!(out.contains("warning: expected a directive"), "{out}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "check made something");
+}
+
+/// What the parser cannot know: this machine's processors, and who may read its files. Each with
+/// its line, and the printed command mends it.
+#[test]
+fn check_looks_at_processors_and_at_who_may_read_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = "crsname crs1\nrelay-cpus 900\ncertificate chain.pem key.pem\n";
+    write(
+        dir.path(),
+        &[
+            ("crs.conf", &format!("key {KEY}\nip crs1 192.0.2.1\n")),
+            ("crs-local.conf", local),
+            ("chain.pem", "x"),
+            ("key.pem", "x"),
+        ],
+    );
+    for name in ["crs.conf", "key.pem"] {
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        std::fs::set_permissions(dir.path().join(name), open).unwrap();
+    }
+    let check = || run(node(dir.path()).args(["check", "--config", "crs.conf"]));
+    let (code, out, _) = check();
+    assert_eq!(code, 64, "{out}");
+    let folder = dir.path().canonicalize().unwrap().display().to_string();
+    let own = "crs.conf: warning: expected a file that others cannot read, as it holds the keys of the pool";
+    let key = "crs-local.conf:3: warning: certificate: expected a file that others cannot read, as it holds a \
+               private key";
+    for part in [
+        "crs-local.conf:2: relay-cpus: expected a processor that this process may use (0",
+        "), got 900\n",
+        &format!("{own}: chmod o= {folder}/crs.conf, got mode 644\n"),
+        &format!("{key}: chmod o= {folder}/key.pem, got mode 644 of {folder}/key.pem\n"),
+        "the node would not start: 1 error, 2 warnings",
+    ] {
+        assert!(out.contains(part), "{part:?} not in\n{out}");
+    }
+    let (code, _, error) = run(node(dir.path()).args(["--config", "crs.conf"]));
+    assert_eq!(code, 64, "the node refuses the same: {error}");
+    assert!(error.contains("relay-cpus: expected a processor"), "{error}");
+    write(dir.path(), &[("crs-local.conf", &local.replace("900", "0"))]);
+    for command in out.lines().filter_map(|line| line.split_once("chmod ")) {
+        let words = command.1.split(", got").next().unwrap();
+        let pasted =
+            std::process::Command::new("sh").args(["-c", &format!("chmod {words}")]).status();
+        assert!(pasted.unwrap().success(), "chmod {words}");
+    }
+    let (code, out, _) = check();
+    assert_eq!((code, out.as_str()), (0, "the configuration is correct: 0 errors, 0 warnings\n"));
+}
+
+/// `crs-node ports | head -1` is no failure; what `check` found still is.
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    write(
+        dir.path(),
+        &[("crs.conf", &format!("key {KEY}\nip crs1 192.0.2.1\n")), ("bad.conf", "x\n")],
+    );
+    for (words, expected) in [
+        (["ports", "--config", "crs.conf"], 0),
+        (["check", "--config", "crs.conf"], 0),
+        (["check", "--config", "bad.conf"], 64),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = node(dir.path()).args(words).stdout(writer).output().unwrap();
+        assert_eq!(output.status.code(), Some(expected), "{words:?}: {output:?}");
+        assert!(output.stderr.is_empty(), "{output:?}");
+    }
+}
+
+/// Who has the port, and which folder: what a start that failed leaves to be done.
+#[test]
+fn a_start_that_fails_names_port_and_folder_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap();
+    let local = format!(
+        "client-listen {addr}\nmedia-listen 127.0.0.1:0\nmetrics-listen off\nlog-dir log\n\
+         data-dir data\naccounts-dir a\nbackup-dir b\nadmin-socket s\n"
+    );
+    let pool = format!("key {KEY}\nip crs1 127.0.0.1\n");
+    write(dir.path(), &[("crs.conf", &pool), ("crs-local.conf", &local)]);
+    let (code, _, error) = run(node(dir.path()).args(["--config", "crs.conf"]));
+    assert_eq!(code, 1, "{error}");
+    assert_eq!(error.matches("Address already in use").count(), 1, "{error}");
+    assert!(error.contains(&format!("try: `ss -lnp 'sport = :{}'`", addr.port())), "{error}");
+    let (code, _, error) = run(node(dir.path()).args(["--dev", "--data", "crs.conf/x"]));
+    assert_eq!(code, 64, "{error}");
+    assert!(error.contains("cannot make the folder crs.conf/x: "), "{error}");
+}
+
+/// The hint of a refused start names the files of that start.
+#[test]
+fn a_refused_start_names_the_check_that_explains_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("my pool");
+    std::fs::create_dir(&folder).unwrap();
+    write(&folder, &[("crs.conf", &format!("key {KEY}\nip crs1 192.0.2.1\nkeepalive x\n"))]);
+    let (code, _, error) =
+        run(node(dir.path()).args(["--config", "my pool/crs.conf", "--set", "data-dir a b"]));
+    assert_eq!(code, 64, "{error}");
+    let command = error.split('`').nth(1).unwrap();
+    let programs = std::path::Path::new(env!("CARGO_BIN_EXE_crs-node")).parent().unwrap();
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
+    let mut pasted = std::process::Command::new("sh");
+    let (code, out, _) = run(pasted.args(["-c", command]).current_dir("/").env("PATH", path));
+    assert_eq!(code, 64, "{command}");
+    for part in ["my pool/crs.conf:3: expected a directive", "--set: data-dir: expected the end"] {
+        assert!(out.contains(part), "{command}: {part:?} not in\n{out}");
+    }
 }
 
 #[test]

@@ -27,13 +27,21 @@ fn a_node_starts_from_nothing_reloads_and_stops_when_asked() {
     node.signal(Signal::SIGHUP);
     node.wait_for_metric("crs_config_reloads_total{result=\"applied\"} 1");
     node.wait_for_metric("crs_config_last_reload_successful 1");
+    std::fs::write(&local, format!("{before}log-level debug\nworker-threads 3\nlog-files 3\n"))
+        .unwrap();
+    node.signal(Signal::SIGHUP);
+    node.wait_for_metric("crs_config_reloads_total{result=\"applied\"} 2");
 
     node.signal(Signal::SIGTERM);
     assert_eq!(node.wait(), Some(0));
     let log = std::fs::read_to_string(dir.path().join("pool/log/crs.log")).unwrap();
-    for part in
-        ["| INIT | node(", "created ", "log-level: expected debug, info or warn", "] stopped"]
-    {
+    for part in [
+        "| INIT | node(",
+        "created ",
+        "log-level: expected debug, info or warn",
+        "changed, but taken at the next start only: worker-threads, log-files",
+        "] stopped",
+    ] {
         assert!(log.contains(part), "{part:?} not in\n{log}");
     }
 }
@@ -54,12 +62,18 @@ fn a_second_start_finds_the_first_ones_identity_and_ports() {
 
     first.signal(Signal::SIGKILL);
     assert_eq!(first.wait(), None);
+    let local = dir.path().join("pool/crs-local.conf");
+    let text = std::fs::read_to_string(&local).unwrap();
+    std::fs::write(&local, format!("{text}db-backup replicate-from-peer\n")).unwrap();
     let second = Running::start(dir.path());
     assert_eq!(second.ready["client"], client);
     assert!(second.ready["created"].as_array().unwrap().is_empty());
     assert_eq!(std::fs::read(second.ready["pool_ca"].as_str().unwrap()).unwrap(), pool_ca);
     second.signal(Signal::SIGTERM);
     assert_eq!(second.wait(), Some(0));
+    let log = std::fs::read_to_string(dir.path().join("pool/log/crs.log")).unwrap();
+    let told = "warning: db-backup: is kept, but replicates nothing yet";
+    assert!(log.contains(told), "what has no effect is told at the start:\n{log}");
 }
 
 #[test]

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod commands;
+mod events;
 mod health;
 mod life;
+mod metric_names;
+mod metrics;
 mod program;

@@ -20,10 +20,13 @@ pub(crate) fn run(command: &mut Command) -> (i32, String, String) {
     (status.code().unwrap_or(-1), text(stdout), text(stderr))
 }
 
-/// Writes files into a folder.
+/// Writes files into a folder, for nobody else to read.
 pub(crate) fn write(folder: &Path, files: &[(&str, &str)]) {
+    use std::os::unix::fs::PermissionsExt;
     for (name, text) in files {
-        std::fs::write(folder.join(name), text).unwrap();
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
 }
 

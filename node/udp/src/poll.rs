@@ -99,3 +99,28 @@ impl Waker {
         let _ = self.0.write(1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SocketOptions;
+
+    #[test]
+    fn a_socket_beyond_the_limit_is_refused_and_the_others_are_still_watched() {
+        let socket = || Socket::bind("127.0.0.1:0".parse().unwrap(), SocketOptions::default());
+        let sockets: Vec<Socket> = (0..=POLL_SOCKETS_MAX).map(|_| socket().unwrap()).collect();
+        let mut poller = Poller::new().unwrap();
+        for (index, socket) in sockets[..POLL_SOCKETS_MAX].iter().enumerate() {
+            assert_eq!(poller.add(socket).unwrap(), index);
+        }
+        let refused = poller.add(&sockets[POLL_SOCKETS_MAX]).unwrap_err();
+        assert_eq!(refused.to_string(), "expected at most 8 sockets");
+        let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        for socket in &sockets {
+            sender.send_to(b"x", socket.local_addr().unwrap()).unwrap();
+        }
+        // Loopback delivers before `send_to` returns.
+        let ready = poller.wait(Some(Duration::from_secs(5))).unwrap();
+        assert_eq!(ready.sockets, (1 << POLL_SOCKETS_MAX) - 1);
+    }
+}

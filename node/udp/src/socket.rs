@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use socket2::{Domain, Protocol, Type};
 
@@ -48,19 +48,6 @@ impl Socket {
         Ok(Self { inner, coalesce })
     }
 
-    /// Takes over a bound UDP socket, for instance one passed on by a previous process.
-    pub fn from_fd(fd: OwnedFd, options: SocketOptions) -> io::Result<Self> {
-        let inner = socket2::Socket::from(fd);
-        inner.set_nonblocking(true)?;
-        let coalesce = options.coalesce && set_flag(inner.as_raw_fd(), libc::UDP_GRO).is_ok();
-        Ok(Self { inner, coalesce })
-    }
-
-    /// A second descriptor of the same socket.
-    pub fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self { inner: self.inner.try_clone()?, coalesce: self.coalesce })
-    }
-
     /// The bound address.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         let addr = self.inner.local_addr()?;
@@ -70,16 +57,6 @@ impl Socket {
     /// True when the kernel joins packets for this socket.
     pub fn coalesces(&self) -> bool {
         self.coalesce
-    }
-
-    /// Receive buffer the kernel granted, in bytes (the kernel doubles what was asked).
-    pub fn recv_buffer(&self) -> io::Result<usize> {
-        self.inner.recv_buffer_size()
-    }
-
-    /// Gives the descriptor away.
-    pub fn into_fd(self) -> OwnedFd {
-        self.inner.into()
     }
 
     pub(crate) fn raw(&self) -> RawFd {

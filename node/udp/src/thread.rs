@@ -1,7 +1,6 @@
-//! CPU pinning and the CPU-time clock of one thread.
+//! CPU pinning and the kernel's id of one thread.
 
 use std::io;
-use std::time::Duration;
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
@@ -18,12 +17,6 @@ pub fn pin_to(cpu: usize) -> io::Result<()> {
 pub fn allowed_cpus() -> io::Result<Vec<usize>> {
     let set = sched_getaffinity(Pid::from_raw(0))?;
     Ok((0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).collect())
-}
-
-/// CPU time (user and system) used by the calling thread since it began.
-pub fn cpu_time() -> io::Result<Duration> {
-    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID)?;
-    Ok(Duration::from(time))
 }
 
 /// Kernel id of the calling thread, as in `/proc/<pid>/task/<id>`.

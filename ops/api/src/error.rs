@@ -76,7 +76,7 @@ codes! {
         "see `systemctl status crs` and start it with `systemctl start crs`, or name its socket with --socket";
     /// The operating system or the node refused this user.
     NoPermission = "no-permission", Error,
-        "run the command as root or as the user that the node runs as, for example `sudo -u crsuser crs-cli ...`";
+        "run the command as root, for example `sudo crs-cli doctor`, or as the user that the node runs as";
     /// The node cannot commit: too few voters, or no leader.
     NoQuorum = "no-quorum", Error,
         "look at `crs-cli show node`: start the missing nodes; nothing was changed";
@@ -87,7 +87,7 @@ codes! {
     Timeout = "timeout", Error,
         "try again; if it stays, see `crs-cli doctor` and /var/log/crs/crs.log";
     /// The node has too many admin connections.
-    Busy = "busy", Error, "stop a running `crs-cli trace` or wait for the other commands to end";
+    Busy = "busy", Error, "stop a trace that runs (crs-cli trace), or wait for the other commands to end";
     /// The node is draining or stopping.
     ShuttingDown = "shutting-down", Error, "wait until the node has restarted and try again";
     /// A line was longer than the protocol allows.
@@ -101,7 +101,7 @@ codes! {
     NoSuchAccount = "no-such-account", Error, "see `crs-cli list account` for the accounts that exist";
     /// The account id is taken.
     AccountExists = "account-exists", Error,
-        "choose another id, or remove the old account with `crs-cli delete account <account-id>`";
+        "use it, or choose another id; `crs-cli list account` lists those that exist";
     /// The shared secret cannot be used.
     BadSecret = "bad-secret", Usage,
         "make one with `crs-cli create sharedSecret`: base64 of 16 or 32 bytes";
@@ -109,21 +109,21 @@ codes! {
     NoSuchUser = "no-such-user", Error,
         "check the number, or whether this month's update file names it: `crs-cli show updates`";
     /// The user is not on the blacklist.
-    NotBlacklisted = "not-blacklisted", Error, "see `crs-cli show blacklist <account-id>`";
+    NotBlacklisted = "not-blacklisted", Error, "see who is blocked with crs-cli show blacklist";
     /// The client is not attached.
     NotAttached = "not-attached", Error, "see `crs-cli show attach`";
     /// The update file cannot be read or opened.
     BadUpdate = "bad-update", Error,
-        "ask the CMS administrator for a new file; `crs-cms update create` makes it";
+        "ask the CMS administrator to make the file anew (crs-cms update create) and to hand it over again";
     /// The update file is for another account or another secret.
     WrongAccount = "wrong-account", Error,
         "compare the account id and shared secret with the CMS: `crs-cli list account --reveal`";
     /// The update file is signed by another CMS key than the pinned one.
     WrongCmsKey = "wrong-cms-key", Error,
-        "do not apply it; ask the CMS administrator by another way which key is right";
+        "do not apply it; ask the CMS administrator by another way for the line \"CMS fingerprint\" of crs-cms fingerprint";
     /// The CMS key was never confirmed for this account.
     UnconfirmedCmsKey = "unconfirmed-cms-key", Usage,
-        "compare the fingerprint with the CMS administrator, then apply again with --confirm-fingerprint";
+        "compare the fingerprint with the CMS administrator by another way, then apply the file again with --confirm-fingerprint";
     /// The update file is older than the one that was applied.
     OldSerial = "old-serial", Error,
         "nothing needs to be done if the newer file is right: `crs-cli show updates`";
@@ -154,7 +154,7 @@ pub struct AdminError {
     pub code: String,
     /// One line: what is wrong, with the value that is.
     pub message: String,
-    /// One line: what to do next.
+    /// One line: what to do next. What stands between backticks is a command that may be pasted.
     pub hint: String,
     /// Exit code of `crs-cli`.
     pub exit: Exit,

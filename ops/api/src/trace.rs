@@ -272,7 +272,7 @@ mod tests {
             time: TIME.to_owned(),
             caller: "+461".to_owned(),
             callee: "+462".to_owned(),
-            state: "hangup(busy, callee)".to_owned(),
+            state: "hangup(busy; callee)".to_owned(),
             account: "police".to_owned(),
             session_id: "id".to_owned(),
             detail: Some("ringing".to_owned()),

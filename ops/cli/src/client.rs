@@ -162,3 +162,28 @@ fn unexpected(req: &Request) -> AdminError {
     let message = format!("the node answered \"{}\" with something else", req.name());
     AdminError::new(Code::Malformed, message)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use crs_admin_api::command::show_system;
+
+    use super::*;
+
+    /// The kernel connects; nobody ever reads or answers.
+    #[test]
+    fn a_node_that_does_not_answer_is_given_up_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("crs.sock");
+        let _mute = UnixListener::bind(&socket).unwrap();
+        let mut client = Client::connect(&socket).unwrap();
+        // What every write and every line after its first byte may take.
+        let stream = client.reader.get_ref();
+        assert_eq!(stream.write_timeout().unwrap(), Some(PATIENCE));
+        let request = Request::ShowSystem(show_system::Request {});
+        let late = client.ask(&request, Duration::from_millis(50)).unwrap_err();
+        assert_eq!(late.code, "timeout");
+        assert_eq!(late.message, "the node did not answer \"show system\" in 50ms");
+    }
+}

@@ -17,9 +17,12 @@ pub(crate) fn script(shell: Shell, mut command: Command) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// Status 0 of `complete` means that names of files may stand there when it prints nothing.
 const BASH: &str = r#"_crs_cli() {
     local IFS=$'\n'
-    COMPREPLY=($("${COMP_WORDS[0]}" complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
+    COMPREPLY=($("${COMP_WORDS[0]}" complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)) ||
+        compopt +o default +o bashdefault 2>/dev/null
+    return 0
 }
 complete -F _crs_cli -o bashdefault -o default crs-cli
 "#;

@@ -1,12 +1,14 @@
 //! What goes to standard output and standard error, and how.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 
 use crs_admin_api::render::{self, Format, Options};
 use crs_admin_api::view::View;
 use crs_admin_api::{AdminError, Code};
+use crs_types::shell;
 
-use crate::args::{Global, Output};
+use crate::args::{DEFAULT_SOCKET, Global, Output};
 
 /// The flags of the command line together with what standard output is.
 pub(crate) fn options(global: &Global) -> Options {
@@ -21,8 +23,21 @@ pub(crate) fn options(global: &Global) -> Options {
         verbose: global.verbose,
         header: !global.no_header,
         boxes: terminal,
+        width: if terminal { render::terminal_width() } else { None },
         colour: terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
     }
+}
+
+/// What has to stand behind `crs-cli` in a command, so that it reaches the same node: nothing when
+/// it goes there by itself.
+pub(crate) fn reaching(global: &Global) -> String {
+    let by_itself = std::env::var_os("CRS_SOCKET").unwrap_or_else(|| DEFAULT_SOCKET.into());
+    if global.socket == by_itself { String::new() } else { socket_option(&global.socket) }
+}
+
+/// `--socket PATH`, for a shell.
+pub(crate) fn socket_option(socket: &Path) -> String {
+    format!("--socket {}", shell::word(&socket.display().to_string()))
 }
 
 /// Prints a view to standard output.

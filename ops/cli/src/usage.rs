@@ -105,12 +105,10 @@ fn command_path(words: &[OsString]) -> String {
     let mut command = Cli::command();
     let mut path = "crs-cli".to_owned();
     for word in words.iter().skip(1).filter_map(|word| word.to_str()) {
-        match command.find_subcommand(word).cloned() {
-            Some(found) => {
-                path = format!("{path} {word}");
-                command = found;
-            }
-            None => break,
+        // Options and their values may stand before the action.
+        if let Some(found) = command.find_subcommand(word).cloned() {
+            path = format!("{path} {word}");
+            command = found;
         }
     }
     path
@@ -148,6 +146,8 @@ mod tests {
     fn values_say_what_was_expected() {
         let error = refused("crs-cli create account a/b");
         assert_eq!(error.message, "ACCOUNT-ID: an account id holds only A-Z a-z 0-9 - _, not '/'");
+        assert_eq!(error.hint, "see `crs-cli create account --help`");
+        let error = refused("crs-cli --socket /x -v create account a/b");
         assert_eq!(error.hint, "see `crs-cli create account --help`");
         let error = refused("crs-cli create account aaaaaaaaaaaaaaaaaaaaa");
         assert!(error.message.contains("1 to 20 characters, this one has 21"), "{error}");

@@ -1,12 +1,14 @@
 //! A call from end to end: offer and answer, relay leg, media, hangup.
 
+mod local;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crs_keys::call as keys;
 use crs_keys::srtp::Profile;
 use crs_proto::codec::Op;
-use crs_proto::wire::call::{Answer, CallState, HangupReason, Invite, SessionState, Who};
+use crs_proto::wire::call::{Answer, CallState, Hangup, HangupReason, Invite, SessionState, Who};
 use crs_proto::wire::relay::{Alloc, Free, Leg as WireLeg, RelayKind};
 use crs_proto::wire::{Bytes64, ErrorCode};
 use crs_types::{Mono, OsRng, Rng, SessionId, Uri};
@@ -14,19 +16,19 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::client::Client;
 use crate::client::command::Command;
-use crate::crypto::crypto;
+use crate::crypto::{OfferRefused, crypto};
+use crate::driver::RingingCall;
 use crate::error::ClientError;
 use crate::identity::Identity;
-use crate::media::description::Description;
+use crate::media::MediaStats;
+use crate::media::description::{Description, DescriptionError};
 use crate::media::leg::Leg;
-use crate::media::rtp::Sender;
-use crate::media::stream::{self, Outcome, Plan};
-use crate::media::wav::Audio;
-use crate::media::{Codec, MediaStats};
+use crate::media::stream::{self, Outcome};
 use crate::options::{CallMedia, CallReport};
+use local::{Local, NO_FORMAT};
 
 /// States of one call that may wait.
-const STATES_MAX: usize = 32;
+pub(crate) const STATES_MAX: usize = 32;
 /// The server ends an unanswered call sooner; this is for a server that is gone.
 const ANSWER_WITHIN: Duration = Duration::from_secs(150);
 /// A call that is over has said so by now, or the server has forgotten it.
@@ -36,21 +38,13 @@ const REPEAT_AFTER: Duration = Duration::from_millis(300);
 /// As often as fits the time in which the server keeps a call for a lost party (30 s).
 const REPEATS: usize = 100;
 
-/// What this side plays and how it announces that.
-struct Local {
-    sender: Sender,
-    play: Option<Audio>,
-    expect: Option<Audio>,
-    codec: Codec,
-}
-
 /// Places a call.
 pub(crate) async fn place(
     client: &Client,
     to: &Uri,
     media: CallMedia,
 ) -> Result<CallReport, ClientError> {
-    let local = Local::new(&media).await?;
+    let local = Local::new(&media, |_| true).await?;
     let found = client.lookup(to).await?;
     let identity = identity(client).await?;
     let clock = client.options().clock.clone();
@@ -62,7 +56,7 @@ pub(crate) async fn place(
         session,
         from_account: identity.account.clone(),
         from: identity.uri.clone(),
-        to: found.uri.clone(),
+        to: to.clone(),
     };
     let own = identity.signing_keys(now)?;
     let description = local.description().encode();
@@ -71,7 +65,7 @@ pub(crate) async fn place(
     let mut call = Call::watch(client, session, to.clone(), true).await?;
     let invite = Invite {
         session,
-        to: found.uri.clone(),
+        to: to.clone(),
         offer: Bytes64(offer.offer.clone()),
         media: RelayKind::Rtp,
     };
@@ -80,7 +74,7 @@ pub(crate) async fn place(
         Ok(state) => state,
         Err(ended) => return call.finish_unanswered(&ended, started).await,
     };
-    let leg = match call.leg().await? {
+    let mut leg = match call.leg().await? {
         Ok(leg) => leg,
         Err(ended) => return call.finish_unanswered(&ended, started).await,
     };
@@ -94,21 +88,16 @@ pub(crate) async fn place(
     let opened = offer.open_answer(&answer.0, &found.account, &trust, clock.now());
     let answered = match opened {
         Ok(answered) => answered,
-        Err(error) => return Err(call.abandon(HangupReason::Error, error.to_string()).await),
+        Err(error) => return Err(call.refuse(error.into()).await),
     };
     let remote = match Description::parse(&answered.media) {
-        Ok(remote) if remote.takes(local.codec) => remote,
-        Ok(_) => {
-            let why = "the other side cannot take this format".to_owned();
-            return Err(call.abandon(HangupReason::Incompatible, why).await);
-        }
-        Err(error) => {
-            return Err(call.abandon(HangupReason::Incompatible, error.to_string()).await);
-        }
+        Ok(remote) if remote.takes(local.codec) && local.takes(&remote) => remote,
+        Ok(_) => return Err(call.incompatible(NO_FORMAT.to_owned()).await),
+        Err(error) => return Err(call.incompatible(error.to_string()).await),
     };
-    let (send_key, receive_key) = (answered.keys.caller, answered.keys.callee);
-    let plan = local.plan(true, remote, send_key, receive_key, media.duration);
-    let outcome = stream::run(&leg, plan, &mut call.states, &*clock).await?;
+    let keys = [answered.keys.caller, answered.keys.callee];
+    let plan = local.plan(true, remote, keys, media.duration).await?;
+    let outcome = stream::run(&mut leg, plan, &mut call.states, &*clock).await?;
     call.finish(outcome, setup, media.record).await
 }
 
@@ -120,35 +109,15 @@ pub(crate) async fn answer(
 ) -> Result<CallReport, ClientError> {
     let (reply, ringing) = oneshot::channel();
     client.submit(Command::Ringing { session, reply }).await?;
-    let state = ringing.await.map_err(|_| ClientError::Closed)??;
+    let RingingCall { from, offer } = ringing.await.map_err(|_| ClientError::Closed)??;
     let identity = identity(client).await?;
     let clock = client.options().clock.clone();
     let now = clock.now();
-    let mut call = Call::watch(client, session, state.from.clone(), false).await?;
-    let route = keys::CallRoute {
-        session,
-        from_account: state.from_account.clone(),
-        from: state.from.clone(),
-        to: identity.uri.clone(),
-    };
-    let bytes = state.offer.clone().unwrap_or_default();
-    let offer = match keys::open_offer(&bytes.0, &route, &identity.keys_trust(), now) {
-        Ok(offer) => offer,
-        Err(error) => return Err(call.abandon(HangupReason::Error, error.to_string()).await),
-    };
-    let prepared = Local::new(&media).await.and_then(|local| {
-        let form = |e: &dyn std::fmt::Display| ClientError::Media(e.to_string());
-        let remote = Description::parse(&offer.media).map_err(|e| form(&e))?;
-        remote.codec().map_err(|e| form(&e))?;
-        let takes = remote.takes(local.codec);
-        let why = "the other side cannot take this format".to_owned();
-        takes.then_some((local, remote)).ok_or(ClientError::Media(why))
-    });
-    let (local, remote) = match prepared {
+    let mut call = Call::watch(client, session, from, false).await?;
+    let (local, remote) = match prepare(&media, &offer.media).await {
         Ok(prepared) => prepared,
-        Err(error) => {
-            return Err(call.abandon(HangupReason::Incompatible, error.to_string()).await);
-        }
+        Err(ClientError::Media(why)) => return Err(call.incompatible(why).await),
+        Err(error) => return Err(call.abandon(HangupReason::Error, error.to_string()).await),
     };
     let own = identity.signing_keys(now)?;
     let description = local.description().encode();
@@ -157,7 +126,7 @@ pub(crate) async fn answer(
             .map_err(crypto("the answer"))?;
     // The leg is bound before the answer, so that the caller's first packets find it.
     let started = clock.mono();
-    let leg = match call.leg().await? {
+    let mut leg = match call.leg().await? {
         Ok(leg) => leg,
         Err(ended) => return call.finish_unanswered(&ended, started).await,
     };
@@ -165,46 +134,24 @@ pub(crate) async fn answer(
     if let Err(ended) = call.step(Op::Answer(answer)).await? {
         return call.finish_unanswered(&ended, started).await;
     }
-    let (send_key, receive_key) = (call_keys.callee, call_keys.caller);
-    let plan = local.plan(false, remote, send_key, receive_key, media.duration);
+    let keys = [call_keys.callee, call_keys.caller];
+    let plan = local.plan(false, remote, keys, media.duration).await?;
     let setup = clock.mono().since(started);
-    let outcome = stream::run(&leg, plan, &mut call.states, &*clock).await?;
+    let outcome = stream::run(&mut leg, plan, &mut call.states, &*clock).await?;
     call.finish(outcome, setup, media.record).await
 }
 
-impl Local {
-    async fn new(media: &CallMedia) -> Result<Self, ClientError> {
-        let play = read(media.play.clone()).await?;
-        let expect = read(media.expect.clone()).await?;
-        let codec = play.as_ref().map_or(Codec::Mulaw, |audio| audio.codec);
-        Ok(Self { sender: Sender::new(codec, &mut OsRng), play, expect, codec })
+/// What the called side plays, once it knows what the caller takes and sends.
+async fn prepare(media: &CallMedia, offered: &[u8]) -> Result<(Local, Description), ClientError> {
+    let unusable = |e: DescriptionError| ClientError::Media(e.to_string());
+    let remote = Description::parse(offered).map_err(unusable)?;
+    remote.codec().map_err(unusable)?;
+    let local = Local::new(media, |codec| remote.takes(codec)).await?;
+    if local.takes(&remote) {
+        Ok((local, remote))
+    } else {
+        Err(ClientError::Media(NO_FORMAT.to_owned()))
     }
-
-    fn description(&self) -> Description {
-        let size = self.codec.packet_bytes();
-        let packets = self.play.as_ref().map(|audio| audio.payload.len().div_ceil(size) as u64);
-        Description::new(self.codec, self.sender.ssrc(), self.sender.sequence(), packets)
-    }
-
-    fn plan(
-        self,
-        caller: bool,
-        remote: Description,
-        send_key: crs_keys::srtp::MasterKey,
-        receive_key: crs_keys::srtp::MasterKey,
-        duration: Option<Duration>,
-    ) -> Plan {
-        let Self { sender, play, expect, codec } = self;
-        Plan { caller, sender, play, codec, remote, send_key, receive_key, duration, expect }
-    }
-}
-
-async fn read(path: Option<PathBuf>) -> Result<Option<Audio>, ClientError> {
-    let Some(path) = path else { return Ok(None) };
-    let read = tokio::task::spawn_blocking(move || {
-        Audio::read(&path).map_err(|e| ClientError::Media(format!("{}: {e}", path.display())))
-    });
-    read.await.map_err(|_| ClientError::Closed)?.map(Some)
 }
 
 async fn identity(client: &Client) -> Result<Identity, ClientError> {
@@ -347,6 +294,24 @@ impl<'a> Call<'a> {
                 }
             };
         }
+    }
+
+    /// Ends a call whose sides have no format in common.
+    async fn incompatible(&mut self, why: String) -> ClientError {
+        let (session, reason) = (self.session, HangupReason::Incompatible);
+        let detail = Some("no-codec".to_owned());
+        let _ = self.client.end(Hangup { session, reason, detail }).await;
+        self.release().await;
+        ClientError::Media(why)
+    }
+
+    /// Ends a call whose answer is not to be believed.
+    async fn refuse(&mut self, refused: OfferRefused) -> ClientError {
+        let OfferRefused { reason, detail, why } = refused;
+        let (session, detail) = (self.session, Some(detail.as_str().to_owned()));
+        let _ = self.client.end(Hangup { session, reason, detail }).await;
+        self.release().await;
+        ClientError::Media(why)
     }
 
     /// Ends a call that cannot go on.

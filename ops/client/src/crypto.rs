@@ -1,13 +1,17 @@
 //! What the client asks of `crs-keys`: its own keys, other users' keys, messages, packages.
 
 use crs_keys::bundle::{Bundle, ServerTrust as BundleTrust};
+use crs_keys::call::{self, CallError, CallRoute, Offer};
 use crs_keys::envelope::{self, EnvelopeError, Route};
-use crs_keys::identity::UserIdentity;
+use crs_keys::identity::{IdentityError, UserIdentity};
 use crs_keys::kem;
 use crs_keys::kem_cert::{self, KemCertificate};
 use crs_keys::p256::SigningKey;
 use crs_keys::package::{self, UserKeys};
+use crs_keys::srtp::Profile;
 use crs_keys::trust::Trust;
+use crs_proto::session::DetailWord;
+use crs_proto::wire::call::{CallState, HangupReason};
 use crs_proto::wire::lookup::Found;
 use crs_proto::wire::message::Content;
 use crs_types::period::Standing;
@@ -23,6 +27,37 @@ pub(crate) enum OpenFailure {
     UnknownKey(String),
     /// It never will be.
     Unreadable(String),
+}
+
+/// Why an offer or answer is refused, in the words of `call.hangup` (docs/protocol-e2e.md §7).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OfferRefused {
+    pub(crate) reason: HangupReason,
+    pub(crate) detail: DetailWord,
+    /// For a person.
+    pub(crate) why: String,
+}
+
+impl From<CallError> for OfferRefused {
+    fn from(error: CallError) -> Self {
+        let detail = match &error {
+            CallError::TooLong(_)
+            | CallError::Cbor(_)
+            | CallError::Kem(_)
+            | CallError::Route
+            | CallError::Time(_)
+            | CallError::OtherOffer => DetailWord::BadOffer,
+            CallError::NoProfile => DetailWord::NoProfile,
+            CallError::Period
+            | CallError::Certificate(
+                IdentityError::NoCa { .. } | IdentityError::NotYetValid | IdentityError::Expired,
+            ) => DetailWord::NoKeys,
+            CallError::Certificate(_) | CallError::Key(_) => DetailWord::BadSignature,
+        };
+        let incompatible = detail == DetailWord::NoProfile;
+        let reason = if incompatible { HangupReason::Incompatible } else { HangupReason::Error };
+        Self { reason, detail, why: error.to_string() }
+    }
 }
 
 impl Identity {
@@ -129,7 +164,8 @@ pub(crate) fn receiver_key(
                 why = "a certificate of another user".to_owned();
             }
             Ok(cert) if cert.identity.period.standing(now) == Standing::Valid => {
-                let newer = best.as_ref().is_none_or(|b| b.identity.period < cert.identity.period);
+                let age = |of: &KemCertificate| (of.identity.period, of.identity.generation);
+                let newer = best.as_ref().is_none_or(|best| age(best) < age(&cert));
                 if newer {
                     best = Some(cert);
                 }
@@ -141,25 +177,24 @@ pub(crate) fn receiver_key(
     best.ok_or(ClientError::Crypto { what: "the receiver's keys", why })
 }
 
-/// Seals a message.
+/// Seals a message to a verified key.
 pub(crate) fn seal(
     identity: &Identity,
-    found: &Found,
+    receiver: &KemCertificate,
     mid: MessageId,
     plain: &[u8],
     rng: &mut dyn Rng,
     now: Timestamp,
 ) -> Result<Vec<u8>, ClientError> {
-    let receiver = receiver_key(identity, found, now)?;
     let sender = identity.signing_keys(now)?;
     let route = Route {
         from_account: identity.account.clone(),
         from: identity.uri.clone(),
-        to_account: found.account.clone(),
-        to: found.uri.clone(),
+        to_account: receiver.identity.account.clone(),
+        to: receiver.identity.uri.clone(),
         mid,
     };
-    envelope::seal(plain, &route, &sender, &receiver, rng).map_err(crypto("sealing a message"))
+    envelope::seal(plain, &route, &sender, receiver, rng).map_err(crypto("sealing a message"))
 }
 
 /// Opens a message from the mailbox.
@@ -186,6 +221,27 @@ pub(crate) fn open(
             Err(OpenFailure::UnknownKey(error.to_string()))
         }
         Err(error) => Err(OpenFailure::Unreadable(error.to_string())),
+    }
+}
+
+/// Verifies the offer of a call for this user. `state` is what the server said.
+pub(crate) fn open_offer(
+    identity: &Identity,
+    state: &CallState,
+    now: Timestamp,
+) -> Result<Offer, OfferRefused> {
+    let route = CallRoute {
+        session: state.session,
+        from_account: state.from_account.clone(),
+        from: state.from.clone(),
+        to: identity.uri.clone(),
+    };
+    let bytes = state.offer.as_ref().map_or(&[][..], |offer| offer.0.as_slice());
+    let offer = call::open_offer(bytes, &route, &identity.keys_trust(), now)?;
+    if offer.profiles.iter().any(|profile| Profile::ALL.contains(profile)) {
+        Ok(offer)
+    } else {
+        Err(CallError::NoProfile.into())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Why an operation of the client failed.
 
 use crs_proto::wire::{ErrorBody, ErrorCode};
+use crs_types::{AccountId, Uri};
 
 /// Errors of the library.
 #[derive(Debug, thiserror::Error)]
@@ -68,9 +69,25 @@ pub enum ClientError {
         /// What is wrong with it.
         why: String,
     },
+    /// A contact is of another account than it was known by.
+    #[error(
+        "{uri} was of account {known} until now and is named as a user of {named}: ask that \
+         person by another way; if it is right, `crs-client contacts accept {uri} {named}`"
+    )]
+    ContactChanged {
+        /// The contact.
+        uri: Uri,
+        /// The account it was known by.
+        known: AccountId,
+        /// The account that is named now.
+        named: AccountId,
+    },
     /// The other side or the server sent something that the protocol does not allow.
     #[error("protocol: {0}")]
     Protocol(String),
+    /// The user asked for something that cannot be done now.
+    #[error("{0}")]
+    Usage(String),
     /// Media could not be set up or read.
     #[error("media: {0}")]
     Media(String),
@@ -80,6 +97,12 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// A person wants to accept another account for the own number.
+    pub(crate) fn own_number(account: &AccountId) -> Self {
+        let why = format!("this is your own number: it is of account {account}, as enrolled");
+        Self::Crypto { what: "contact", why }
+    }
+
     /// The server's error code, when the server answered.
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
@@ -94,7 +117,9 @@ impl ClientError {
             | Self::Profile { .. }
             | Self::Journal(_)
             | Self::Crypto { .. }
+            | Self::ContactChanged { .. }
             | Self::Protocol(_)
+            | Self::Usage(_)
             | Self::Media(_)
             | Self::Io(_) => None,
         }
@@ -103,8 +128,5 @@ impl ClientError {
 
 /// The wire's spelling of an error code.
 pub fn code_word(code: ErrorCode) -> String {
-    serde_json::to_value(code)
-        .ok()
-        .and_then(|v| v.as_str().map(str::to_owned))
-        .unwrap_or_else(|| "error".to_owned())
+    crs_proto::wire::word(&code)
 }

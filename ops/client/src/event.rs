@@ -3,7 +3,7 @@
 use crs_proto::wire::call::HangupReason;
 use crs_proto::wire::life::{DeniedReason, UnregisteredReason};
 use crs_types::{AccountId, MessageId, Period, SessionId, Timestamp, Uri};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// Something happened.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -16,12 +16,13 @@ pub enum Event {
         /// Items waiting in the mailbox.
         waiting: u64,
     },
-    /// The connection was lost or could not be made; the client tries again by itself.
+    /// The connection was lost or could not be made.
     Disconnected {
         /// Why, for a person.
         why: String,
-        /// When it tries again (milliseconds from now).
-        retry_ms: u64,
+        /// When the client tries again by itself (milliseconds from now); `None`: not any more.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_ms: Option<u64>,
     },
     /// The server will not register this client; it tries again slowly.
     Denied {
@@ -30,8 +31,8 @@ pub enum Event {
         /// The server's sentence.
         text: String,
     },
-    /// The registration ended. After `replaced`, `blacklisted` and `account-deleted` the client
-    /// does not connect again by itself.
+    /// The registration ended. After `replaced` the client does not connect again by itself, after
+    /// `blacklisted` and `account-deleted` it tries slowly; its calls have ended.
     Unregistered {
         /// Why.
         reason: UnregisteredReason,
@@ -46,6 +47,7 @@ pub enum Event {
         /// The message.
         mid: MessageId,
         /// Who acknowledged.
+        #[serde(serialize_with = "number")]
         by: Uri,
         /// When.
         time: Timestamp,
@@ -61,12 +63,28 @@ pub enum Event {
     PostFailed {
         /// The message.
         mid: MessageId,
-        /// The error code of the wire, or `no-key`, `untrusted`.
+        /// The error code of the wire, or `untrusted`, `contact-changed`.
         code: String,
         /// For a person.
         text: String,
     },
-    /// Somebody calls.
+    /// A contact is named as a user of another account than it was known by: its messages are
+    /// withheld and its calls refused until [`crate::Client::accept_contact`]. Told once in a run.
+    ContactChanged {
+        /// The contact.
+        uri: Uri,
+        /// The account it was known by.
+        known: AccountId,
+        /// The account that is named now.
+        named: AccountId,
+    },
+    /// The profile cannot be written, as on a full disk: no message is taken or acknowledged until
+    /// it can. Told once for each reason; nothing is lost, all is tried again.
+    StorageFailed {
+        /// Why, for a person.
+        why: String,
+    },
+    /// Somebody calls; the offer is verified.
     Incoming(IncomingCall),
     /// A call that was announced by `Incoming` ended before it was answered here.
     CallEnded {
@@ -90,6 +108,7 @@ pub struct ReceivedMessage {
     /// The sender's id.
     pub mid: MessageId,
     /// The sender.
+    #[serde(serialize_with = "number")]
     pub from: Uri,
     /// The sender's account.
     pub account: AccountId,
@@ -105,7 +124,52 @@ pub struct IncomingCall {
     /// The session.
     pub session: SessionId,
     /// The caller.
+    #[serde(serialize_with = "number")]
     pub from: Uri,
     /// The caller's account.
     pub account: AccountId,
+}
+
+/// A number as people read it, without `tel:`; the wire alone has the whole URI.
+fn number<S: Serializer>(uri: &Uri, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(uri)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_one_form_in_all_events() {
+        let uri = Uri::parse("+46701").unwrap();
+        let mid = MessageId::from_parts(Timestamp::from_millis(0), [1; 10]);
+        let session = SessionId::from_parts(Timestamp::from_millis(0), [1; 10]);
+        let (account, time) = (AccountId::parse("acme").unwrap(), Timestamp::from_millis(0));
+        let events = [
+            (Event::Receipt { seq: 1, mid, by: uri.clone(), time }, "by"),
+            (
+                Event::Incoming(IncomingCall {
+                    session,
+                    from: uri.clone(),
+                    account: account.clone(),
+                }),
+                "from",
+            ),
+            (
+                Event::Message(ReceivedMessage {
+                    seq: 1,
+                    mid,
+                    from: uri,
+                    account,
+                    time,
+                    content: Ok(vec![]),
+                }),
+                "from",
+            ),
+        ];
+        for (event, field) in events {
+            let value = serde_json::to_value(&event).unwrap();
+            assert_eq!(value[field], "+46701", "{value}");
+        }
+    }
 }

@@ -61,6 +61,9 @@ pub enum JournalError {
     /// An earlier sync failed; nothing more is written.
     #[error("journal {0} failed earlier: restart the client")]
     Failed(String),
+    /// What was asked for was not written, for this reason.
+    #[error("nothing was taken: {0}")]
+    NotTaken(String),
 }
 
 /// What opening found.
@@ -142,6 +145,8 @@ impl<R: Serialize + DeserializeOwned> Journal<R> {
         }
         if let Err(source) = self.file.sync() {
             self.failed = true;
+            // It was refused: as far as that can be had, the next start does not find it.
+            let _cut = self.file.set_len(self.end);
             return Err(JournalError::Io { file: self.file_name(), source });
         }
         self.end += batch.len() as u64;
@@ -160,11 +165,14 @@ impl<R: Serialize + DeserializeOwned> Journal<R> {
         for batch in batches.iter().filter(|b| !b.is_empty()) {
             bytes.extend(encode_batch(self.version, batch)?);
         }
-        let new = self.disk.open(&temp, true).map_err(io)?;
-        new.set_len(0).map_err(io)?;
-        new.write_at(0, &bytes).map_err(io)?;
-        new.sync().map_err(io)?;
-        self.disk.rename(&temp, &self.name).map_err(io)?;
+        let new = match self.replace(&temp, &bytes) {
+            Ok(new) => new,
+            Err(source) => {
+                // On a full disk its room is wanted.
+                let _gone = self.disk.remove(&temp);
+                return Err(io(source));
+            }
+        };
         self.file = new;
         self.end = bytes.len() as u64;
         if let Err(source) = self.disk.sync_dir(Path::new("")) {
@@ -172,6 +180,15 @@ impl<R: Serialize + DeserializeOwned> Journal<R> {
             return Err(io(source));
         }
         Ok(())
+    }
+
+    fn replace(&self, temp: &Path, bytes: &[u8]) -> std::io::Result<Arc<dyn DiskFile>> {
+        let new = self.disk.open(temp, true)?;
+        new.set_len(0)?;
+        new.write_at(0, bytes)?;
+        new.sync()?;
+        self.disk.rename(temp, &self.name)?;
+        Ok(new)
     }
 
     /// Length in bytes.
@@ -215,15 +232,12 @@ fn read_batches<R: DeserializeOwned>(
     bytes: &[u8],
 ) -> Result<Read<R>, JournalError> {
     let foreign = |why: String| JournalError::Foreign { file: name.to_owned(), why };
-    if bytes.len() < HEADER {
-        // Created, but the magic was never synced.
-        return if MAGIC.starts_with(bytes) || bytes.iter().all(|b| *b == 0) {
-            Ok(Read { records: Vec::new(), end: 0 })
-        } else {
-            Err(foreign("not a journal of this program".to_owned()))
-        };
+    // Created, but the magic was never synced: a part of it, or zeros of its length.
+    let begun = bytes.len() < HEADER && MAGIC.starts_with(bytes);
+    if begun || (bytes.len() <= HEADER && bytes.iter().all(|b| *b == 0)) {
+        return Ok(Read { records: Vec::new(), end: 0 });
     }
-    if &bytes[..HEADER] != MAGIC {
+    if !bytes.starts_with(MAGIC) {
         return Err(foreign("not a journal of this program".to_owned()));
     }
     let mut records = Vec::new();
@@ -253,5 +267,7 @@ fn batch_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
     (crc32c::crc32c(payload) == crc).then_some(payload)
 }
 
+#[cfg(test)]
+mod crash;
 #[cfg(test)]
 mod tests;

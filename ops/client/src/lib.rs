@@ -11,6 +11,10 @@ mod crypto;
 mod driver;
 pub mod error;
 pub mod event;
+#[cfg(test)]
+mod fault_disk;
+#[cfg(test)]
+mod fixture;
 pub mod identity;
 pub mod journal;
 pub mod media;
@@ -20,7 +24,7 @@ pub mod options;
 pub mod profile;
 
 pub use client::Client;
-pub use client::command::Confirmed;
+pub use client::command::{Confirmed, copies_text};
 pub use driver::Status;
 pub use error::ClientError;
 pub use event::{Event, IncomingCall, ReceivedMessage};

@@ -63,8 +63,11 @@ pub struct CallMedia {
     /// End the call after this long; default: when the file has been played, or when the other
     /// side hangs up if there is no file.
     pub duration: Option<Duration>,
-    /// Samples that the other side is known to send: arriving packets are compared with them.
+    /// Samples that the other side is known to send: arriving packets are compared with them, as
+    /// µ-law when it has to send that.
     pub expect: Option<PathBuf>,
+    /// Use µ-law only, in both directions: every client takes it.
+    pub mulaw: bool,
 }
 
 /// How a call went.

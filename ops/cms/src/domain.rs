@@ -64,6 +64,9 @@ struct State {
     server: Server,
     /// Serial of the newest update file.
     serial: u64,
+    /// The latest month that an update file was made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    latest_period: Option<Period>,
     users: BTreeMap<Uri, User>,
     /// Generations of removed users: a number that comes back must not revive old keys.
     retired: BTreeMap<Uri, u32>,
@@ -71,7 +74,7 @@ struct State {
     connected: BTreeMap<AccountId, Vec<Bytes>>,
 }
 
-/// What can go wrong, with what to do about it in [`DomainError::hint`].
+/// What can go wrong; what to do about it is in [`DomainError::hint`].
 #[derive(Debug, thiserror::Error)]
 pub enum DomainError {
     /// The directory holds no domain.
@@ -139,6 +142,15 @@ pub enum DomainError {
     /// Another domain's public file that cannot be used.
     #[error("not the public file of another domain: {0}")]
     Public(String),
+    /// No CA, or more than one, that is named so.
+    #[error("no CA, or not only one, has a fingerprint that begins with {0}")]
+    NoCa(String),
+    /// The CA that issues cannot be taken away.
+    #[error("this CA is the one that issues")]
+    CaIssues,
+    /// Somebody may still hold what the CA has certified.
+    #[error("what this CA has certified may be needed until some time in {0}")]
+    CaNeeded(Period),
     /// An update file for a month that is over.
     #[error("{0} is over")]
     PastPeriod(Period),
@@ -174,6 +186,7 @@ impl Domain {
             account: settings.account,
             server: settings.server,
             serial: 0,
+            latest_period: None,
             users: BTreeMap::new(),
             retired: BTreeMap::new(),
             team_codes: BTreeMap::new(),
@@ -305,7 +318,7 @@ impl Domain {
         let new = CmsKey::generate(rng);
         self.keys.succession.push(&self.state.account, &self.keys.cms, &new.public_key());
         self.keys.cms = new;
-        self.store.write(KEYS_FILE, &self.keys.to_stored())?;
+        self.save_keys()?;
         Ok(self.keys.cms.public_key())
     }
 
@@ -314,14 +327,26 @@ impl Domain {
         limit("CAs", self.keys.cas.len(), CAS_MAX)?;
         let ca = AccountCa::generate(self.state.account.clone(), rng, now)?;
         self.keys.cas.insert(0, ca);
+        self.save_keys()
+    }
+
+    /// Makes a change of the keys durable.
+    pub(crate) fn save_keys(&self) -> Result<(), DomainError> {
         self.store.write(KEYS_FILE, &self.keys.to_stored())
     }
 
     /// Takes the next serial and saves it, before the file that carries it exists.
-    pub(crate) fn next_serial(&mut self) -> Result<u64, DomainError> {
+    pub(crate) fn next_serial(&mut self, period: Period) -> Result<u64, DomainError> {
         self.state.serial += 1;
+        self.state.latest_period = self.state.latest_period.max(Some(period));
         self.save()?;
         Ok(self.state.serial)
+    }
+
+    /// The latest month that a file was made for, when it is later than this one: that file is
+    /// older now than this month's, and a CRS takes no older ones.
+    pub fn made_later_than(&self, period: Period) -> Option<Period> {
+        self.state.latest_period.filter(|latest| *latest > period)
     }
 
     /// The account.
@@ -369,65 +394,4 @@ impl Domain {
 
 fn limit(what: &'static str, present: usize, most: usize) -> Result<(), DomainError> {
     if present >= most { Err(DomainError::Limit { what, most }) } else { Ok(()) }
-}
-
-impl DomainError {
-    /// One line: what to do about it.
-    pub fn hint(&self) -> &'static str {
-        match self {
-            Self::NoDomain(_) => {
-                "name the domain's directory with --dir, or make one with crs-cms init"
-            }
-            Self::Exists(_) => "choose an empty directory; a domain is never overwritten",
-            Self::Busy(_) => "wait until it has finished",
-            Self::Io { .. } => "check that the path exists, is writable and the disk is not full",
-            Self::Damaged { .. } | Self::Keys => "restore the directory from your backup",
-            Self::Version(_) => "use the newer crs-cms that made it",
-            Self::Secret(_) => {
-                "use the secret shown by crs-cli create account, or make one: openssl rand -base64 32"
-            }
-            Self::NoUser(_) => "add the user first: crs-cms user add URI",
-            Self::TestClient(_) => "use a telephone number such as +46701234567",
-            Self::UserExists(_) => "to make the user's keys worthless use crs-cms user revoke URI",
-            Self::NoTeamCode(_) => "see crs-cms team-code list",
-            Self::NotConnected(_) => "see crs-cms connected",
-            Self::Limit { .. } => "remove what is no longer needed",
-            Self::Server(_) => {
-                "set it: crs-cms server --server host:port --server-ca FILE (or --public-name NAME)"
-            }
-            Self::Public(_) => {
-                "ask the other domain's administrator for the output of crs-cms export"
-            }
-            Self::PastPeriod(_) => "make the current or a later month: --period YYYY-MM",
-            Self::Issue(_) | Self::Update(_) => "see the message above; the domain was not changed",
-            Self::Bundle(_) => "see crs-cms enrol --help",
-            Self::Qr(_) => "use the bundle's file (-o FILE) instead",
-        }
-    }
-
-    /// A stable word for programs.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::NoDomain(_) => "no-domain",
-            Self::Exists(_) => "exists",
-            Self::Busy(_) => "busy",
-            Self::Io { .. } => "io",
-            Self::Damaged { .. } | Self::Keys => "damaged",
-            Self::Version(_) => "version",
-            Self::Secret(_) => "secret",
-            Self::NoUser(_) => "no-user",
-            Self::TestClient(_) => "test-client",
-            Self::UserExists(_) => "user-exists",
-            Self::NoTeamCode(_) => "no-team-code",
-            Self::NotConnected(_) => "not-connected",
-            Self::Limit { .. } => "limit",
-            Self::Server(_) => "server",
-            Self::Public(_) => "public-file",
-            Self::PastPeriod(_) => "past-period",
-            Self::Issue(_) => "issue",
-            Self::Update(_) => "update",
-            Self::Bundle(_) => "bundle",
-            Self::Qr(_) => "qr",
-        }
-    }
 }

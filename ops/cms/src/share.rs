@@ -4,7 +4,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use crs_keys::cbor::Bytes;
-use crs_keys::{derive, trust};
+use crs_keys::trust;
 use crs_types::AccountId;
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
@@ -69,11 +69,6 @@ impl PublicDomain {
 
     /// What both administrators compare: over account and CAs together.
     pub fn fingerprint(&self) -> String {
-        let mut input = self.account.folded().into_bytes();
-        for ca in &self.cas {
-            input.push(0);
-            input.extend_from_slice(&derive::sha256(ca));
-        }
-        derive::fingerprint(&input)
+        trust::domain_fingerprint(&self.account, self.cas.iter().map(|ca| ca.as_ref()))
     }
 }

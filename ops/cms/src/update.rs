@@ -38,7 +38,7 @@ pub fn create(
     if period < Period::at(now) {
         return Err(DomainError::PastPeriod(period));
     }
-    let serial = domain.next_serial()?;
+    let serial = domain.next_serial(period)?;
     let trust = Trust {
         account: domain.account().clone(),
         serial,

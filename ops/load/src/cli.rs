@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::{Args, Parser, Subcommand};
+use serde_json::Value;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::{calls, floor, idle, messages, relay, storm};
+use crate::{calls, floor, idle, messages, overload, relay, storm};
 
 /// Loads a rendezvous server and says what it took.
 ///
@@ -14,7 +17,11 @@ use crate::{calls, floor, idle, messages, relay, storm};
 /// object. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the run is not valid (the tester was
 /// the limit, or too little happened).
 #[derive(Debug, Parser)]
-#[command(name = "crs-load", version)]
+#[command(
+    name = "crs-load",
+    version,
+    after_help = "Examples:\n  crs-load messages --spawn 1 --json\n  crs-load idle --spawn 1 --clients 10000 --json\n  crs-load calls --spawn 1 --calls 20 --json"
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -25,10 +32,10 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Attached clients that do nothing: memory and CPU time for each
-    #[command(after_help = "Example:\n  crs-load idle --spawn 1 --clients 10000 --json")]
+    #[command(after_help = "Examples:\n  crs-load idle --spawn 1 --clients 10000 --json")]
     Idle(idle::Args),
     /// All clients cut at once and coming back
-    #[command(after_help = "Example:\n  crs-load storm --spawn 1 --clients 5000 --json")]
+    #[command(after_help = "Examples:\n  crs-load storm --spawn 1 --clients 5000 --json")]
     Storm(storm::Args),
     /// Messages, with a ledger of what was confirmed and what arrived
     #[command(
@@ -36,16 +43,19 @@ pub enum Command {
     )]
     Messages(messages::Args),
     /// Calls with media through the relay
-    #[command(after_help = "Example:\n  crs-load calls --spawn 1 --calls 20 --json")]
+    #[command(after_help = "Examples:\n  crs-load calls --spawn 1 --calls 20 --json")]
     Calls(calls::Args),
     /// Media packets through the relay, against a bare forwarder
-    #[command(after_help = "Example:\n  crs-load relay --spawn 1 --json")]
+    #[command(after_help = "Examples:\n  crs-load relay --spawn 1 --json")]
     Relay(relay::Args),
+    /// Honest users beside some that flood, and some that do not read
+    #[command(after_help = "Examples:\n  crs-load overload --spawn 1 --readers 1000 --json")]
+    Overload(overload::Args),
     /// The bare forwarder, started by `relay`
-    #[command(hide = true)]
+    #[command(hide = true, after_help = "Examples:\n  crs-load relay-floor")]
     RelayFloor(relay::floor::FloorArgs),
     /// A bare server, the floor of idle and storm
-    #[command(hide = true)]
+    #[command(hide = true, after_help = "Examples:\n  crs-load floor-server ./files")]
     FloorServer(floor::Args),
 }
 
@@ -91,21 +101,85 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             runtime()?.block_on(floor::serve(args))?;
             return Ok(ExitCode::SUCCESS);
         }
-        Command::Idle(args) => (args.common.json, runtime()?.block_on(idle::run(&args))?),
-        Command::Storm(args) => (args.common.json, runtime()?.block_on(storm::run(&args))?),
-        Command::Messages(args) => (args.common.json, runtime()?.block_on(messages::run(&args))?),
-        Command::Calls(args) => (args.common.json, runtime()?.block_on(calls::run(&args))?),
+        Command::Idle(args) => (args.common.json, finish(idle::run(&args))?),
+        Command::Storm(args) => (args.common.json, finish(storm::run(&args))?),
+        Command::Messages(args) => (args.common.json, finish(messages::run(&args))?),
+        Command::Calls(args) => (args.common.json, finish(calls::run(&args))?),
         Command::Relay(args) => (args.common.json, relay::run(&args)?),
+        Command::Overload(args) => (args.common.json, finish(overload::run(&args))?),
         Command::RelayFloor(args) => {
             relay::floor::serve(&args)?;
             return Ok(ExitCode::SUCCESS);
         }
     };
     crate::common::report::print(&report, json);
-    let valid = report.get("valid").and_then(serde_json::Value::as_bool).unwrap_or(true);
+    let valid = report.get("valid").and_then(Value::as_bool).unwrap_or(true);
     Ok(if valid { ExitCode::SUCCESS } else { ExitCode::from(NOT_VALID) })
+}
+
+/// Runs a load to its end or to the signal that stops it. Everything that it had started ends
+/// with it: dropping the load kills its processes and removes its folder.
+fn finish(load: impl Future<Output = anyhow::Result<Value>>) -> anyhow::Result<Value> {
+    runtime()?.block_on(async {
+        let mut signals = Signals::new()?;
+        tokio::select! {
+            report = load => report,
+            name = signals.next() => {
+                bail!("stopped by {name}: no result; what this run had started is stopped, too")
+            }
+        }
+    })
+}
+
+/// The signals that ask a program to stop.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.hangup.recv() => "SIGHUP",
+        }
+    }
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use crs_types::shell;
+
+    use super::*;
+
+    #[test]
+    fn every_page_of_help_has_examples_and_they_are_understood() {
+        Cli::command().debug_assert();
+        fn check(page: &clap::Command) {
+            let help = page.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples = shell::examples(&help, "crs-load");
+            assert!(!examples.is_empty(), "{} has no examples", page.get_name());
+            for words in examples {
+                let parsed = Cli::command().try_get_matches_from(&words);
+                assert!(parsed.is_ok(), "{words:?}: {}", parsed.unwrap_err());
+            }
+            page.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
 }

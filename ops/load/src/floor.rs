@@ -9,11 +9,15 @@ use std::sync::Arc;
 use anyhow::Context;
 use crs_client::net::crypto_provider;
 use futures_util::{SinkExt, StreamExt};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio_rustls::TlsAcceptor;
@@ -34,7 +38,8 @@ pub struct Args {
 /// What the floor needs, in a file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Files {
-    certificate: Vec<u8>,
+    /// The server's own certificate and its CA's, as a node sends them.
+    chain: Vec<Vec<u8>>,
     key: Vec<u8>,
     account_cas: Vec<Vec<u8>>,
 }
@@ -52,24 +57,21 @@ pub struct Floor {
 impl Floor {
     /// Starts the floor as a child of this program.
     pub async fn start(users: &Users, folder: &Path) -> anyhow::Result<Self> {
-        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()])?;
-        let files = Files {
-            certificate: made.cert.der().to_vec(),
-            key: made.signing_key.serialize_der(),
-            account_cas: users.account_cas.clone(),
-        };
+        let (chain, key) = server_identity()?;
+        let files = Files { chain, key, account_cas: users.account_cas.clone() };
         let path = folder.join("floor.json");
         std::fs::write(&path, serde_json::to_vec(&files)?)?;
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("floor-server").arg(&path);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().context("start the floor")?;
         let stdout = child.stdout.take().context("the floor's output")?;
         let line = BufReader::new(stdout).lines().next_line().await?;
         let address = line.context("the floor ended at once")?;
         let mut users = users.clone();
+        let ca = files.chain.last().context("the floor has no CA")?;
         for identity in &mut users.identities {
-            identity.trust = crs_client::ServerTrust::PoolCa(vec![files.certificate.clone()]);
+            identity.trust = crs_client::ServerTrust::PoolCa(vec![ca.clone()]);
         }
         Ok(Self { child, address, users })
     }
@@ -85,15 +87,41 @@ impl Floor {
     }
 }
 
-/// The floor itself.
+/// A chain of the form of a node's: P-256, the server's certificate and the CA's.
+fn server_identity() -> anyhow::Result<(Vec<Vec<u8>>, Vec<u8>)> {
+    let mut ca = CertificateParams::default();
+    ca.distinguished_name.push(DnType::CommonName, "floor");
+    ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let ca_key = KeyPair::generate()?;
+    let ca_certificate = ca.self_signed(&ca_key)?;
+    let mut own = CertificateParams::new(vec!["127.0.0.1".to_owned()])?;
+    own.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    own.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    own.use_authority_key_identifier_extension = true;
+    let key = KeyPair::generate()?;
+    let certificate = own.signed_by(&key, &Issuer::new(ca, ca_key))?;
+    let chain = vec![certificate.der().to_vec(), ca_certificate.der().to_vec()];
+    Ok((chain, key.serialize_der()))
+}
+
+/// The floor itself. Ends with its standard input, that is, with the program that started it.
 pub async fn serve(args: Args) -> anyhow::Result<()> {
     let files: Files = serde_json::from_slice(&std::fs::read(&args.files)?)?;
     crate::common::process::raise_file_limit(0)?;
     let acceptor = TlsAcceptor::from(Arc::new(config(&files)?));
     let listener = listen()?;
     println!("{}", listener.local_addr()?);
+    let mut input = tokio::io::stdin();
+    let mut nothing = [0];
+    let parent = input.read(&mut nothing);
+    tokio::pin!(parent);
     loop {
-        let Ok((tcp, _)) = listener.accept().await else { continue };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = &mut parent => return Ok(()),
+        };
+        let Ok((tcp, _)) = accepted else { continue };
         let acceptor = acceptor.clone();
         // The floor ends with its process: there is nobody to report a lost client to.
         drop(tokio::spawn(async move {
@@ -147,7 +175,7 @@ fn config(files: &Files) -> anyhow::Result<ServerConfig> {
     let verifier =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build()?;
     let key = PrivateKeyDer::try_from(files.key.clone()).map_err(|e| anyhow::anyhow!("{e}"))?;
-    let chain = vec![CertificateDer::from(files.certificate.clone())];
+    let chain = files.chain.iter().cloned().map(CertificateDer::from).collect();
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(verifier)

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use crate::cli::Common;
 use crate::common::bed::Bed;
 use crate::common::lean::{self, Lean, Socket};
-use crate::common::process::{Tester, cpu_seconds, pss_bytes, raise_file_limit};
+use crate::common::process::{Tester, cpu_seconds, pss_bytes, raise_file_limit_for};
 use crate::common::progress;
 use crate::common::users::Users;
 use crate::floor::Floor;
@@ -50,7 +50,7 @@ struct Measured {
 
 /// Runs the load.
 pub async fn run(args: &Args) -> anyhow::Result<Value> {
-    raise_file_limit(args.clients as u64 + 200)?;
+    raise_file_limit_for(args.clients, args.clients, args.common.spawn > 0)?;
     let bed = Bed::make(&args.common, args.clients, &[]).await?;
     let tester = Tester::start()?;
     let pid = bed.pid().context("the server's memory needs --pid")?;

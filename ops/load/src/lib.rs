@@ -6,5 +6,6 @@ pub mod common;
 pub mod floor;
 pub mod idle;
 pub mod messages;
+pub mod overload;
 pub mod relay;
 pub mod storm;

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::cli::Common;
 use crate::common::bed::Bed;
 use crate::common::lean::{self, Lean};
-use crate::common::process::{Tester, cpu_seconds, raise_file_limit};
+use crate::common::process::{Tester, cpu_seconds, raise_file_limit_for};
 use crate::common::progress;
 use crate::common::report::HOUR_MS;
 use crate::common::users::Users;
@@ -49,7 +49,7 @@ struct Measured {
 /// Runs the load.
 pub async fn run(args: &Args) -> anyhow::Result<Value> {
     // The old and the new connection of a client may overlap for a moment.
-    raise_file_limit(args.clients as u64 * 2 + 200)?;
+    raise_file_limit_for(args.clients * 2, args.clients * 2, args.common.spawn > 0)?;
     let bed = Bed::make(&args.common, args.clients, &[]).await?;
     let pid = bed.pid().context("the server's CPU time needs --pid")?;
     let tester = Tester::start()?;
@@ -102,7 +102,11 @@ async fn measure(
     let bar = progress::bar(args.clients as u64, "come back");
     let mut coming: JoinSet<_> = JoinSet::new();
     for (lean, pauses) in leans {
-        coming.spawn(come_back(lean, pauses));
+        let attempt = move || {
+            let lean = lean.clone();
+            async move { lean.connect(TRY_WITHIN).await.ok() }
+        };
+        coming.spawn(come_back(pauses, attempt));
     }
     let mut measured = Measured {
         attached: 0,
@@ -130,14 +134,40 @@ async fn measure(
     Ok(measured)
 }
 
-async fn come_back(lean: Lean, pauses: [u64; TRIES_MAX as usize]) -> (u32, Option<lean::Socket>) {
+/// Tries until one succeeds or all are used up; how many it took, and what came of it.
+async fn come_back<T, F: Future<Output = Option<T>>>(
+    pauses: [u64; TRIES_MAX as usize],
+    mut attempt: impl FnMut() -> F,
+) -> (u32, Option<T>) {
     let mut tries = 0;
     for pause in pauses {
         tokio::time::sleep(Duration::from_millis(pause)).await;
         tries += 1;
-        if let Ok(socket) = lean.connect(TRY_WITHIN).await {
-            return (tries, Some(socket));
+        if let Some(back) = attempt().await {
+            return (tries, Some(back));
         }
     }
     (tries, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_never_gets_in_gives_up_and_is_counted_as_not_back() {
+        let mut asked = 0;
+        let refused = || {
+            asked += 1;
+            std::future::ready(None::<()>)
+        };
+        assert_eq!(come_back([0; TRIES_MAX as usize], refused).await, (TRIES_MAX, None));
+        assert_eq!(asked, TRIES_MAX);
+        let mut left = 3;
+        let late = || {
+            left -= 1;
+            std::future::ready((left == 0).then_some("in"))
+        };
+        assert_eq!(come_back([0; TRIES_MAX as usize], late).await, (3, Some("in")));
+    }
 }

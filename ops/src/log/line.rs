@@ -68,19 +68,37 @@ pub(super) struct Line {
     pub(super) collapse: bool,
 }
 
-impl Line {
+/// A record laid out but for what all of the process share.
+pub(super) struct Record {
+    pub(super) file: LogFile,
+    kind: &'static str,
+    pub(super) module: String,
+    /// One line.
+    pub(super) information: String,
+}
+
+impl Record {
     /// Lays out an event.
-    pub(super) fn of(event: &Event<'_>, time: Timestamp, pid: u32) -> Self {
+    pub(super) fn of(event: &Event<'_>) -> Self {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let metadata = event.metadata();
         let file = if metadata.target() == RELAY_TARGET { LogFile::Relay } else { LogFile::Main };
         let kind = type_of(*metadata.level(), metadata.target());
-        let module = fields.module.as_deref().unwrap_or_else(|| module_of(metadata.target()));
-        let rest = format!(" | {kind} | {module}({pid})] {}", fields.information());
-        Self { file, time, rest, collapse: kind == "WARN" }
+        let information = fields.information();
+        let module = fields.module.unwrap_or_else(|| module_of(metadata.target()).to_owned());
+        Self { file, kind, module, information }
     }
 
+    /// As it is handed to the writer.
+    pub(super) fn line(self, time: Timestamp, pid: u32) -> Line {
+        let Self { file, kind, module, information } = self;
+        let rest = format!(" | {kind} | {module}({pid})] {information}");
+        Line { file, time, rest, collapse: kind == "WARN" }
+    }
+}
+
+impl Line {
     /// The text as it stands in the file, with its newline.
     pub(super) fn text(&self) -> String {
         format!("[{}{}\n", self.time, self.rest)

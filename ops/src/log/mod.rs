@@ -20,9 +20,10 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::Metrics;
-use layer::FileLayer;
+use layer::{FileLayer, TapPlace};
 use writer::Writer;
 
+pub use layer::LogTap;
 pub use line::{RelayLogLine, relay_log};
 
 /// Target of records of Type INIT (C-426): `tracing::info!(target: INIT, module = "node", …)`.
@@ -123,9 +124,10 @@ impl Logging {
     ) -> Result<Self, LogError> {
         let writer = Writer::start(config, Arc::clone(&clock), metrics)?;
         let (filter, handle) = reload::Layer::new(targets(config.level));
-        let layer = FileLayer::new(writer.queue(), clock).with_filter(filter);
+        let tap = TapPlace::default();
+        let layer = FileLayer::new(writer.queue(), clock, Arc::clone(&tap)).with_filter(filter);
         let dispatch = Dispatch::new(Registry::default().with(layer));
-        let control = LogControl { filter: handle, queue: writer.queue() };
+        let control = LogControl { filter: handle, queue: writer.queue(), tap };
         Ok(Self { control, dispatch, writer })
     }
 
@@ -150,9 +152,16 @@ impl Logging {
 pub struct LogControl {
     filter: reload::Handle<Targets, Registry>,
     queue: writer::Queue,
+    tap: TapPlace,
 }
 
 impl LogControl {
+    /// Lets a tap see the records of `crs.log` from now on. There is one at most: false when it
+    /// has been put already.
+    pub fn follow(&self, tap: Arc<dyn LogTap>) -> bool {
+        self.tap.set(tap).is_ok()
+    }
+
     /// Changes the level at once. Returns false when the logger is gone.
     pub fn set_level(&self, level: LogLevel) -> bool {
         self.filter.reload(targets(level)).is_ok()

@@ -46,6 +46,38 @@ fn lines_have_the_manuals_layout() {
     );
 }
 
+/// Keeps what it is shown while it wants it.
+#[derive(Default)]
+struct Tap {
+    wants: std::sync::atomic::AtomicBool,
+    seen: std::sync::Mutex<Vec<String>>,
+}
+
+impl LogTap for Tap {
+    fn enabled(&self) -> bool {
+        self.wants.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    fn record(&self, _: crs_types::Timestamp, module: &str, information: &str) {
+        self.seen.lock().unwrap().push(format!("{module}: {information}"));
+    }
+}
+
+#[test]
+fn a_tap_sees_the_records_of_crs_log_while_it_wants_them() {
+    let tap = Arc::new(Tap::default());
+    with_log(LogLevel::Info, |logging| {
+        assert!(logging.control().follow(Arc::clone(&tap) as _));
+        assert!(!logging.control().follow(Arc::clone(&tap) as _), "there is one only");
+        tracing::info!(module = "node", "unwanted");
+        tap.wants.store(true, std::sync::atomic::Ordering::Relaxed);
+        tracing::info!(module = "node", count = 2, "wanted");
+        tracing::debug!(module = "node", "below the level");
+        relay_log(RelayLogLine::CommandPoll, &"node");
+    });
+    assert_eq!(*tap.seen.lock().unwrap(), ["node: wanted count=2"]);
+}
+
 #[test]
 fn the_level_changes_live() {
     let (main, _, _) = with_log(LogLevel::Warn, |logging| {

@@ -30,11 +30,13 @@ enum Message {
 #[derive(Clone)]
 pub(super) struct Queue {
     sender: SyncSender<Message>,
+    records: Counter,
     dropped: Counter,
 }
 
 impl Queue {
     pub(super) fn line(&self, line: Line) {
+        self.records.increment(1);
         if self.sender.try_send(Message::Line(line)).is_err() {
             self.dropped.increment(1);
         }
@@ -69,6 +71,11 @@ impl Writer {
     ) -> Result<Self, LogError> {
         let files = Files::open(config)?;
         let (sender, receiver) = sync_channel(QUEUE_MAX);
+        let records = metrics.counter(
+            "crs_log_records_total",
+            "Log records, those too that were dropped or could not be written.",
+            &[],
+        );
         let dropped = metrics.counter(
             "crs_log_dropped_total",
             "Log records dropped because too many waited to be written.",
@@ -85,7 +92,7 @@ impl Writer {
             .name("crs-log".into())
             .spawn(move || worker.run(&receiver))
             .map_err(|source| LogError { path: config.dir.clone(), source })?;
-        Ok(Self { queue: Queue { sender, dropped }, thread: Some(thread) })
+        Ok(Self { queue: Queue { sender, records, dropped }, thread: Some(thread) })
     }
 
     pub(super) fn queue(&self) -> Queue {
@@ -202,12 +209,15 @@ mod tests {
         let metrics = Metrics::default();
         let (sender, receiver) = sync_channel(QUEUE_MAX);
         let dropped = metrics.counter("crs_log_dropped_total", "Dropped.", &[]);
-        let queue = Queue { sender, dropped };
+        let records = metrics.counter("crs_log_records_total", "Records.", &[]);
+        let queue = Queue { sender, records, dropped };
         let time = Timestamp::from_secs(1);
         for _ in 0..QUEUE_MAX + 3 {
             queue.line(Line { file: LogFile::Main, time, rest: "x".into(), collapse: false });
         }
         assert!(metrics.render().contains("crs_log_dropped_total 3"));
+        let all = format!("crs_log_records_total {}", QUEUE_MAX + 3);
+        assert!(metrics.render().contains(&all), "of how many");
         assert_eq!(receiver.try_iter().count(), QUEUE_MAX);
     }
 }

@@ -1,5 +1,6 @@
 //! Message bodies over 3.5 KiB: appended to segment files beside the tables, found by the place
-//! noted in the tables, dropped a whole segment at a time once nothing in it is live.
+//! noted in the tables, dropped a whole segment at a time once nothing in it is live; what keeps a
+//! segment alone is moved on (`raft/compact.rs`).
 //!
 //! A body is durable through the log until a snapshot names it; segments are synced before that.
 //! A segment of an earlier run is never appended to, so a torn tail needs no repair.
@@ -13,8 +14,6 @@ use crs_types::disk::{Disk, DiskFile};
 use crs_types::{BlobHash, GroupId};
 use serde::{Deserialize, Serialize};
 
-/// A segment takes no further body beyond this size.
-const SEGMENT_BYTES: u64 = 8 << 20;
 /// Length, checksum, name; then the body.
 const HEADER: usize = 40;
 /// First bytes of every segment.
@@ -32,6 +31,8 @@ pub(crate) struct Place {
 pub(crate) struct Bodies {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
+    /// A segment takes no further body beyond this size.
+    segment_bytes: u64,
     state: Mutex<State>,
 }
 
@@ -52,13 +53,19 @@ struct Open {
 }
 
 impl Bodies {
-    /// Opens the directory (made when there is none).
-    pub(crate) fn open(disk: Arc<dyn Disk>, group: GroupId) -> io::Result<Self> {
+    /// Opens the directory (made when there is none). A segment takes no further body beyond
+    /// `segment_bytes`.
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        group: GroupId,
+        segment_bytes: u64,
+    ) -> io::Result<Self> {
         let dir = PathBuf::from(format!("bodies/{group}"));
         disk.create_dir(&dir)?;
         let this = Self {
             disk,
             dir,
+            segment_bytes,
             state: Mutex::new(State {
                 current: None,
                 next: 1,
@@ -83,7 +90,7 @@ impl Bodies {
     /// Appends a body. Not yet durable.
     pub(crate) fn put(&self, name: BlobHash, body: &[u8]) -> io::Result<Place> {
         let mut state = self.lock();
-        let full = state.current.as_ref().is_none_or(|open| open.end >= SEGMENT_BYTES);
+        let full = state.current.as_ref().is_none_or(|open| open.end >= self.segment_bytes);
         if full {
             let number = state.next;
             let file = self.disk.open(&self.path(number), true)?;
@@ -168,14 +175,29 @@ impl Bodies {
     /// Every intact body of all segments, for rebuilding the tables.
     pub(crate) fn scan(&self, mut each: impl FnMut(BlobHash, Place)) -> io::Result<()> {
         for number in self.segments()? {
-            let bytes = self.disk.read(&self.path(number))?;
-            let mut at = MAGIC.len();
-            while let Some((name, place)) = record_at(&bytes, at, number) {
-                at += HEADER + place.length as usize;
-                each(name, place);
-            }
+            self.records(number)?.into_iter().for_each(|(name, place)| each(name, place));
         }
         Ok(())
+    }
+
+    /// Every intact body of a segment.
+    pub(crate) fn records(&self, number: u64) -> io::Result<Vec<(BlobHash, Place)>> {
+        let bytes = self.disk.read(&self.path(number))?;
+        let mut at = MAGIC.len();
+        let next = || {
+            let found = record_at(&bytes, at, number)?;
+            at += HEADER + found.1.length as usize;
+            Some(found)
+        };
+        Ok(std::iter::from_fn(next).collect())
+    }
+
+    /// Number and length of all segments but the one that is written to.
+    pub(crate) fn sealed(&self) -> io::Result<Vec<(u64, u64)>> {
+        let current = self.lock().current.as_ref().map(|open| open.number);
+        let sealed = self.segments()?.into_iter().filter(|number| Some(*number) != current);
+        let length = |number: u64| self.disk.open(&self.path(number), false)?.len();
+        sealed.map(|number| length(number).map(|length| (number, length))).collect()
     }
 
     /// Bytes of all segments.

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use crs_types::envelope::{self, Version};
+use crs_types::envelope::{self, DecodeError, Version};
 use tokio::sync::watch;
 
 use super::types::{Command, Reply};
-use crate::command::control::ControlState;
+use crate::command::control::{ControlState, StateV1};
 use crate::table::{Rows, TableError};
 
-const VERSION: Version = Version(1);
+/// Version 1 had no newest serial of an account.
+const VERSION: Version = Version(2);
 const KEY: &[u8] = b"control";
 const STATE_MAX: usize = 64 * 1024 * 1024;
 
@@ -49,9 +50,9 @@ impl ControlMachine {
     pub(crate) fn load(&self, rows: &Rows) -> Result<(), TableError> {
         for (key, value) in rows {
             if key == KEY {
-                let state = envelope::decode(VERSION, value, STATE_MAX)
-                    .map_err(|e| TableError::Corrupt { what: format!("control state: {e}") })?;
-                self.publish(state);
+                let state = decode(value);
+                let corrupt = |e| TableError::Corrupt { what: format!("control state: {e}") };
+                self.publish(state.map_err(corrupt)?);
             }
         }
         Ok(())
@@ -61,5 +62,13 @@ impl ControlMachine {
         let version = state.version;
         self.state.store(Arc::new(state));
         self.changes.send_if_modified(|seen| std::mem::replace(seen, version) != version);
+    }
+}
+
+/// The state as this version of the program wrote it, or the one before.
+fn decode(value: &[u8]) -> Result<ControlState, DecodeError> {
+    match value.first() {
+        Some(1) => envelope::decode::<StateV1>(Version(1), value, STATE_MAX).map(Into::into),
+        Some(_) | None => envelope::decode(VERSION, value, STATE_MAX),
     }
 }

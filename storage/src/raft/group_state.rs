@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crs_types::GroupId;
 use crs_types::disk::Disk;
+use crs_types::{Clock, GroupId};
 use openraft::{Entry, EntryPayload, LogId, StoredMembership};
 
 use super::control_state::ControlMachine;
@@ -27,6 +27,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 const ATTEMPTS: u32 = 20;
 /// With less than this free, failures are put down to the full disk and patience has no end.
 const NEARLY_FULL: u64 = 32 << 20;
+/// Body segments of a group that are emptied in one go.
+const COMPACTED_AT_ONCE: usize = 16;
 /// Entries of the log replayed at a time.
 const REPLAY_BYTES: usize = 4 << 20;
 
@@ -148,6 +150,22 @@ impl GroupState {
         Ok(())
     }
 
+    /// Empties body segments that hold little, a bounded number of them; posts wait for a few
+    /// milliseconds at a time.
+    pub(crate) fn compact(&self) -> Result<(), StateError> {
+        let Machine::Mailbox(machine) = &self.machine else { return Ok(()) };
+        for segment in machine.sparse_segments()?.into_iter().take(COMPACTED_AT_ONCE) {
+            loop {
+                // Nothing may be applied between looking at a body and moving it.
+                let _applied = self.lock_applied();
+                if self.stop.load(Ordering::Acquire) || machine.empty_segment(segment)? {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Makes a snapshot and keeps it for Raft to take over. Made here and not when Raft asks,
     /// because to Raft a snapshot that fails, be it for a full disk, is the end.
     pub(crate) fn prepare_snapshot(&self) -> Result<(), StateError> {
@@ -177,10 +195,7 @@ impl GroupState {
                 };
                 let made =
                     self.write_snapshot(&applied, || Ok(machine.next_view()?)).and_then(|made| {
-                        machine.bodies.sync().map_err(|source| SnapshotError::Io {
-                            path: "bodies".to_owned(),
-                            source,
-                        })?;
+                        machine.bodies.sync().map_err(SnapshotError::bodies)?;
                         Ok(made)
                     });
                 machine.end_view();
@@ -324,28 +339,40 @@ impl GroupState {
         Ok(())
     }
 
-    fn fill(&self, mut reader: SnapshotReader, applied: &Applied) -> Result<(), StateError> {
+    fn fill(&self, reader: SnapshotReader, applied: &Applied) -> Result<(), StateError> {
         match &self.machine {
             Machine::Control(machine) => {
+                let mut reader = reader;
                 while let Some(rows) = reader.next()? {
                     machine.load(&rows)?;
                 }
                 Ok(())
             }
-            Machine::Mailbox(machine) => {
-                machine.clear()?;
-                machine.install(applied, || Ok::<_, StateError>(reader.next()?))
-            }
+            Machine::Mailbox(machine) => machine.install(applied, reader),
         }
     }
 
     fn clear(&self) -> Result<(), StateError> {
         match &self.machine {
             Machine::Control(_) => Ok(()),
-            Machine::Mailbox(machine) => {
-                machine.clear()?;
-                machine.bodies.retain(&Default::default()).map_err(|e| TableError::disk(&e))?;
-                Ok(())
+            Machine::Mailbox(machine) => Ok(machine.clear()?),
+        }
+    }
+
+    /// Moves rows of tables that are being filled, for about `at_most`; true when none are left.
+    pub(crate) fn fill_tables(&self, at_most: Duration, clock: &dyn Clock) -> bool {
+        let Machine::Mailbox(machine) = &self.machine else { return true };
+        let end = clock.mono().plus(at_most);
+        loop {
+            match machine.fill_step() {
+                Ok(true) => return true,
+                Ok(false) if clock.mono() < end && !self.stop.load(Ordering::Acquire) => {}
+                Ok(false) => return false,
+                Err(failure) => {
+                    tracing::warn!(group = %self.group, %failure, "filling the tables failed");
+                    self.broken.store(true, Ordering::Release);
+                    return false;
+                }
             }
         }
     }

@@ -10,19 +10,22 @@ use crs_types::BlobHash;
 use openraft::impls::EmptyNode;
 use openraft::{EntryPayload, LogId, StoredMembership};
 
+use super::SnapshotTable;
 use super::log_store::decode_entry;
+use super::snapshot::{SnapshotError, SnapshotReader};
 use super::types::{Command, Reply};
 use crate::body::{Bodies, Place};
 use crate::command::mailbox::Effects;
 use crate::command::mailbox::rows::{BodyRef, ItemKind, ItemRow};
 use crate::command::{Body, MailboxCommand};
-use crate::table::{Changes, Engine, Kv, Rows, TableError, Txn, decode_row, encode_row};
+use crate::table::layered::{Base, Layered};
+use crate::table::{Changes, Engine, Kv, Rows, TableError, Txn, decode_row};
 use crate::wal::GroupWal;
 
 /// First byte of this node's own rows.
 pub(crate) const LOCAL: u8 = 0xf0;
 const APPLIED_KEY: &[u8] = &[0xf0];
-const PLACE_KIND: u8 = 0xf1;
+pub(super) const PLACE_KIND: u8 = 0xf1;
 const SEGMENT_KIND: u8 = 0xf2;
 /// Bodies for which the disk had no room: they are read from their entry in the log, and moved
 /// to a segment before a snapshot lets the entry go.
@@ -38,9 +41,16 @@ pub(crate) struct MailboxMachine {
     name: String,
     engine: Arc<dyn Engine>,
     table: RwLock<Arc<dyn Kv>>,
+    /// The table while its rows move into the engine; held for every step of that.
+    filling: Mutex<Option<Arc<Layered>>>,
+    /// Bytes of rows in memory meanwhile.
+    fill_bytes: usize,
     pub(crate) bodies: Bodies,
     wal: GroupWal,
     view: Mutex<Option<View>>,
+    /// Body segments that may have nothing live any more but are still there; all have to be
+    /// looked at while there is none.
+    dead: Mutex<Option<BTreeSet<u64>>>,
 }
 
 /// A snapshot being taken: keys up to `cursor` are written; of the others, those that have
@@ -56,9 +66,11 @@ impl MailboxMachine {
         engine: Arc<dyn Engine>,
         bodies: Bodies,
         wal: GroupWal,
+        fill_bytes: usize,
     ) -> Result<Self, TableError> {
         let table = RwLock::new(engine.open(&name)?);
-        Ok(Self { name, engine, table, bodies, wal, view: Mutex::new(None) })
+        let (filling, view, dead) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Ok(Self { name, engine, table, filling, fill_bytes, bodies, wal, view, dead })
     }
 
     pub(crate) fn table(&self) -> Arc<dyn Kv> {
@@ -90,20 +102,23 @@ impl MailboxMachine {
             let new = std::mem::take(&mut txn.effects.bodies);
             bodies.extend(new.into_iter().map(|(name, body)| (*index, name, body)));
         }
-        self.store_bodies(&mut txn, bodies)?;
+        let emptied = self.store_bodies(&mut txn, bodies)?;
         txn.put_row(APPLIED_KEY, applied)?;
         let (changes, effects) = txn.finish();
         self.write(&*table, &changes)?;
-        self.drop_dead_segments(&*table, &effects)?;
+        if !effects.released.is_empty() {
+            self.drop_dead_segments(&*table, emptied)?;
+        }
         Ok((replies, effects))
     }
 
-    /// Writes new bodies and notes where they are; counts released ones out.
+    /// Writes new bodies and notes where they are; counts released ones out. Returns the segments
+    /// that have nothing live left.
     fn store_bodies(
         &self,
         txn: &mut Txn<'_>,
         bodies: Vec<(u64, BlobHash, Body)>,
-    ) -> Result<(), TableError> {
+    ) -> Result<BTreeSet<u64>, TableError> {
         let released: BTreeSet<BlobHash> = txn.effects.released.iter().copied().collect();
         for (index, name, body) in bodies {
             if released.contains(&name) {
@@ -115,6 +130,7 @@ impl MailboxMachine {
                 Err(other) => return Err(other),
             }
         }
+        let mut emptied = BTreeSet::new();
         for name in released {
             txn.delete(logged_key(&name));
             let key = place_key(&name);
@@ -123,30 +139,41 @@ impl MailboxMachine {
             let key = segment_key(place.segment);
             let live = txn.row::<u64>(&key)?.unwrap_or(0).saturating_sub(1);
             txn.put_row(&key, &live)?;
-        }
-        Ok(())
-    }
-
-    /// Removes segments whose last body was released, except the one that is written to.
-    fn drop_dead_segments(&self, table: &dyn Kv, effects: &Effects) -> Result<(), TableError> {
-        if effects.released.is_empty() {
-            return Ok(());
-        }
-        let mut gone = Changes::new();
-        for (key, value) in table.range(&[SEGMENT_KIND], &[SEGMENT_KIND + 1], usize::MAX)? {
-            let number = key.get(1..).and_then(|n| n.first_chunk()).map(|n| u64::from_be_bytes(*n));
-            if let Some(number) = number
-                && decode_row::<u64>(&key, &value)? == 0
-                && self.bodies.remove(number)
-            {
-                gone.insert(key, None);
+            if live == 0 {
+                emptied.insert(place.segment);
             }
         }
+        Ok(emptied)
+    }
+
+    /// Removes segments whose last body was released. The one that is written to stays and is
+    /// looked at again at the next release; so are, once, all that an earlier run left.
+    fn drop_dead_segments(&self, table: &dyn Kv, emptied: BTreeSet<u64>) -> Result<(), TableError> {
+        let mut dead = self.dead.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut looked_at = match dead.take() {
+            Some(left) => left,
+            None => segments_of(&table.range(&[SEGMENT_KIND], &[SEGMENT_KIND + 1], usize::MAX)?),
+        };
+        looked_at.extend(emptied);
+        let (mut gone, mut left) = (Changes::new(), BTreeSet::new());
+        for number in looked_at {
+            let key = segment_key(number);
+            let Some(value) = table.get(&key)? else { continue };
+            if decode_row::<u64>(&key, &value)? > 0 {
+                continue;
+            }
+            if self.bodies.remove(number) {
+                gone.insert(key, None);
+            } else {
+                left.insert(number);
+            }
+        }
+        *dead = Some(left);
         if gone.is_empty() { Ok(()) } else { table.write(&gone) }
     }
 
     /// Writes changes; a snapshot being taken keeps what they replace.
-    fn write(&self, table: &dyn Kv, changes: &Changes) -> Result<(), TableError> {
+    pub(super) fn write(&self, table: &dyn Kv, changes: &Changes) -> Result<(), TableError> {
         let mut view = self.view();
         if let Some(view) = view.as_mut() {
             for key in changes.keys().filter(|key| key.first().is_some_and(|b| *b < LOCAL)) {
@@ -224,46 +251,67 @@ impl MailboxMachine {
         *self.view() = None;
     }
 
-    /// Empties the tables and opens them anew.
+    /// Empties the tables.
     pub(crate) fn clear(&self) -> Result<(), TableError> {
-        self.end_view();
-        self.engine.clear(&self.name)?;
-        let fresh = self.engine.open(&self.name)?;
-        *self.table.write().unwrap_or_else(PoisonError::into_inner) = fresh;
-        Ok(())
+        self.start_over(None)?;
+        self.bodies.retain(&BTreeSet::new()).map_err(|e| TableError::disk(&e))
     }
 
-    /// Fills emptied tables from snapshot rows; `rows` gives the next ones until there are none.
-    pub(crate) fn install<E: From<TableError>>(
+    /// Puts a snapshot in the place of the tables. Its rows are read where they lie until they
+    /// have moved ([`MailboxMachine::fill_step`]).
+    pub(crate) fn install<E: From<TableError> + From<SnapshotError>>(
         &self,
         applied: &Applied,
-        mut rows: impl FnMut() -> Result<Option<Rows>, E>,
+        reader: SnapshotReader,
     ) -> Result<(), E> {
-        let table = self.table();
         let mut places = BTreeMap::new();
         let scanned = self.bodies.scan(|name, place| {
             places.insert(name, place);
         });
         scanned.map_err(|e| TableError::disk(&e))?;
-        let mut kept = BTreeSet::new();
-        while let Some(chunk) = rows()? {
-            let mut txn = Txn::new(&*table);
-            for (key, value) in chunk {
-                if let Some(name) = body_of(&key, &value)?
-                    && let Some(place) = places.get(&name)
-                {
-                    note_place(&mut txn, name, *place)?;
-                    kept.insert(place.segment);
-                }
-                txn.put(key, value);
-            }
-            table.write(&txn.finish().0)?;
+        let mut live = Vec::new();
+        let base = SnapshotTable::read(reader, |key, value| {
+            // Decoding every item takes its time.
+            let name = if places.is_empty() { None } else { body_of(key, value)? };
+            live.extend(name.and_then(|name| places.get(&name).map(|place| (name, *place))));
+            Ok::<_, E>(())
+        })?;
+        let table = self.start_over(Some(Arc::new(base)))?;
+        let mut txn = Txn::new(&*table);
+        for (name, place) in &live {
+            note_place(&mut txn, *name, *place)?;
         }
-        let mut last = Changes::new();
-        last.insert(APPLIED_KEY.to_vec(), Some(encode_row(applied)?));
-        table.write(&last)?;
+        txn.put_row(APPLIED_KEY, applied)?;
+        table.write(&txn.finish().0)?;
+        let kept = live.iter().map(|(_, place)| place.segment).collect();
         self.bodies.retain(&kept).map_err(|e| TableError::disk(&e))?;
         Ok(())
+    }
+
+    /// Empties the engine's table and lets it be filled from `base`.
+    fn start_over(&self, base: Option<Arc<dyn Base>>) -> Result<Arc<dyn Kv>, TableError> {
+        self.end_view();
+        // What is moving would otherwise put old rows into the new table.
+        let mut filling = self.filling();
+        *filling = None;
+        self.engine.clear(&self.name)?;
+        let table = self.engine.open(&self.name)?;
+        let fresh = Arc::new(Layered::over(table, base, self.fill_bytes));
+        *filling = Some(Arc::clone(&fresh));
+        *self.table.write().unwrap_or_else(PoisonError::into_inner) = fresh.clone();
+        Ok(fresh)
+    }
+
+    /// Moves the next rows of a table that is being filled into the engine; true when none are
+    /// left.
+    pub(crate) fn fill_step(&self) -> Result<bool, TableError> {
+        let mut filling = self.filling();
+        let Some(table) = filling.as_ref() else { return Ok(true) };
+        let done = table.step()?;
+        if done {
+            *filling = None;
+        }
+        Ok(done)
     }
 
     /// The body in the segments under this name.
@@ -293,12 +341,25 @@ impl MailboxMachine {
         })
     }
 
+    fn filling(&self) -> MutexGuard<'_, Option<Arc<Layered>>> {
+        self.filling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the engine's tables keep what was written even if the process is killed.
+    pub(super) fn flush(&self) -> Result<(), TableError> {
+        self.engine.flush()
+    }
+
     fn view(&self) -> MutexGuard<'_, Option<View>> {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn note_place(txn: &mut Txn<'_>, name: BlobHash, place: Place) -> Result<(), TableError> {
+pub(super) fn note_place(
+    txn: &mut Txn<'_>,
+    name: BlobHash,
+    place: Place,
+) -> Result<(), TableError> {
     let key = place_key(&name);
     if txn.get(&key)?.is_none() {
         let segment = segment_key(place.segment);
@@ -308,7 +369,7 @@ fn note_place(txn: &mut Txn<'_>, name: BlobHash, place: Place) -> Result<(), Tab
     txn.put_row(&key, &place)
 }
 
-fn place_key(name: &BlobHash) -> Vec<u8> {
+pub(super) fn place_key(name: &BlobHash) -> Vec<u8> {
     [&[PLACE_KIND], name.0.as_slice()].concat()
 }
 
@@ -316,8 +377,14 @@ fn logged_key(name: &BlobHash) -> Vec<u8> {
     [&[LOGGED_KIND], name.0.as_slice()].concat()
 }
 
-fn segment_key(number: u64) -> Vec<u8> {
+pub(super) fn segment_key(number: u64) -> Vec<u8> {
     [&[SEGMENT_KIND], number.to_be_bytes().as_slice()].concat()
+}
+
+/// The segments that counters are for.
+fn segments_of(counters: &Rows) -> BTreeSet<u64> {
+    let number = |key: &[u8]| key.get(1..)?.first_chunk().map(|n| u64::from_be_bytes(*n));
+    counters.iter().filter_map(|(key, _)| number(key)).collect()
 }
 
 /// The segment body that a row names, when it is an item with one.

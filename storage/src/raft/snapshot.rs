@@ -23,6 +23,10 @@ const VERSION: Version = Version(1);
 const MAGIC: &[u8; 8] = b"CRSSNAP\x01";
 /// Largest frame.
 const FRAME_MAX: usize = 64 * 1024 * 1024;
+/// Rows of one frame: to find a row in the file, a frame is read ([`super::SnapshotTable`]).
+const FRAME_ROWS: usize = 32;
+/// The file is read in pieces of this size.
+const WINDOW: u64 = 1 << 20;
 
 /// A snapshot file, and the disk it lies on.
 #[derive(Clone)]
@@ -80,11 +84,28 @@ enum Frame {
     End { rows: u64 },
 }
 
+/// The same, without copying the rows.
+#[derive(Deserialize)]
+pub(super) enum FrameView<'a> {
+    #[serde(borrow)]
+    Rows(Vec<(&'a [u8], &'a [u8])>),
+    End {
+        rows: u64,
+    },
+}
+
 type Bytes = crate::command::Body;
 
 /// Directory of a group's snapshots.
 pub(crate) fn dir(group: GroupId) -> PathBuf {
     PathBuf::from(format!("groups/{group}"))
+}
+
+impl SnapshotError {
+    /// A sync of body segments failed.
+    pub(super) fn bodies(source: io::Error) -> Self {
+        Self::Io { path: "bodies".to_owned(), source }
+    }
 }
 
 /// A snapshot being written.
@@ -95,6 +116,8 @@ pub(crate) struct SnapshotWriter {
     temp: PathBuf,
     file: Arc<dyn DiskFile>,
     end: u64,
+    /// Frames that are not written yet.
+    buffer: Vec<u8>,
     rows: u64,
 }
 
@@ -120,20 +143,27 @@ impl SnapshotWriter {
         let file = open().map_err(|e| at(&temp, e))?;
         let head = Head { group, meta: meta.clone() };
         let end = MAGIC.len() as u64;
-        let mut writer = Self { disk, group, meta, temp, file, end, rows: 0 };
+        let buffer = Vec::new();
+        let mut writer = Self { disk, group, meta, temp, file, end, buffer, rows: 0 };
         writer.frame(&head)?;
         Ok(writer)
     }
 
     pub(crate) fn rows(&mut self, rows: Rows) -> Result<(), SnapshotError> {
         self.rows += rows.len() as u64;
-        let rows = rows.into_iter().map(|(key, value)| (Bytes::from(key), Bytes::from(value)));
-        self.frame(&Frame::Rows(rows.collect()))
+        let mut rows = rows.into_iter().peekable();
+        while rows.peek().is_some() {
+            let next = rows.by_ref().take(FRAME_ROWS);
+            let next = next.map(|(key, value)| (Bytes::from(key), Bytes::from(value)));
+            self.frame(&Frame::Rows(next.collect()))?;
+        }
+        self.flush()
     }
 
     /// Makes the file durable under its final name and removes older ones.
     pub(crate) fn finish(mut self) -> Result<(Meta, SnapshotFile), SnapshotError> {
         self.frame(&Frame::End { rows: self.rows })?;
+        self.flush()?;
         let dir = dir(self.group);
         let path = dir.join(file_name(&self.meta));
         let publish = || {
@@ -155,12 +185,16 @@ impl SnapshotWriter {
     fn frame<T: Serialize>(&mut self, value: &T) -> Result<(), SnapshotError> {
         let payload = envelope::encode(VERSION, value)
             .map_err(|e| damaged(&self.temp, self.end, &e.to_string()))?;
-        let mut bytes = Vec::with_capacity(8 + payload.len());
-        bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-        bytes.extend_from_slice(&crc32c::crc32c(&payload).to_le_bytes());
-        bytes.extend_from_slice(&payload);
-        self.file.write_at(self.end, &bytes).map_err(|e| at(&self.temp, e))?;
-        self.end += bytes.len() as u64;
+        self.buffer.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+        self.buffer.extend_from_slice(&crc32c::crc32c(&payload).to_le_bytes());
+        self.buffer.extend_from_slice(&payload);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), SnapshotError> {
+        self.file.write_at(self.end, &self.buffer).map_err(|e| at(&self.temp, e))?;
+        self.end += self.buffer.len() as u64;
+        self.buffer.clear();
         Ok(())
     }
 }
@@ -168,10 +202,12 @@ impl SnapshotWriter {
 /// A snapshot being read.
 pub(crate) struct SnapshotReader {
     disk: Arc<dyn Disk>,
-    file: Arc<dyn DiskFile>,
-    path: PathBuf,
+    pub(super) file: Arc<dyn DiskFile>,
+    pub(super) path: PathBuf,
     length: u64,
-    at: u64,
+    pub(super) at: u64,
+    /// What was read ahead, and where it begins.
+    window: (u64, Vec<u8>),
     rows: u64,
     pub(crate) meta: Meta,
 }
@@ -193,7 +229,8 @@ impl SnapshotReader {
         let meta = Meta::default();
         let path = path.to_owned();
         let disk = Arc::clone(disk);
-        let mut reader = Self { disk, file, path, length, at: 8, rows: 0, meta };
+        let window = (0, Vec::new());
+        let mut reader = Self { disk, file, path, length, at: 8, window, rows: 0, meta };
         let head: Head = reader.frame()?;
         if head.group != group {
             let what = format!("a snapshot of group {}, not of {group}", head.group);
@@ -211,9 +248,16 @@ impl SnapshotReader {
                 let plain = |bytes: Bytes| bytes.as_bytes().to_vec();
                 Ok(Some(rows.into_iter().map(|(k, v)| (plain(k), plain(v))).collect()))
             }
-            Frame::End { rows } if rows == self.rows && self.at == self.length => Ok(None),
-            Frame::End { .. } => Err(damaged(&self.path, self.at, "rows are missing")),
+            Frame::End { rows } => self.ended(rows, self.rows).map(|()| None),
         }
+    }
+
+    /// Checks that the end mark tells of as many rows as there were, and is the end.
+    pub(super) fn ended(&self, told: u64, found: u64) -> Result<(), SnapshotError> {
+        if told == found && self.at == self.length {
+            return Ok(());
+        }
+        Err(damaged(&self.path, self.at, "rows are missing"))
     }
 
     pub(crate) fn file(&self) -> SnapshotFile {
@@ -221,24 +265,50 @@ impl SnapshotReader {
     }
 
     fn frame<T: DeserializeOwned>(&mut self) -> Result<T, SnapshotError> {
-        let bad = |what: &str| damaged(&self.path, self.at, what);
-        let mut head = [0; 8];
-        self.file.read_at(self.at, &mut head).map_err(|_| bad("the file ends too early"))?;
+        let at = self.at;
+        let decoded = envelope::decode(VERSION, self.payload()?, FRAME_MAX);
+        decoded.map_err(|e| damaged(&self.path, at, &e.to_string()))
+    }
+
+    /// The next frame, checked but not decoded.
+    pub(super) fn payload(&mut self) -> Result<&[u8], SnapshotError> {
+        let at = self.at;
+        let head = self.ahead(at, 8)?.first_chunk().copied().unwrap_or_default();
         let [l0, l1, l2, l3, c0, c1, c2, c3] = head;
         let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
-        if length > FRAME_MAX || self.at + 8 + length as u64 > self.length {
-            return Err(bad("the file ends too early"));
+        let whole = self.ahead(at + 8, length)?;
+        if crc32c::crc32c(whole) != u32::from_le_bytes([c0, c1, c2, c3]) {
+            return Err(damaged(&self.path, at, "the checksum does not match"));
         }
-        let mut payload = vec![0; length];
-        self.file.read_at(self.at + 8, &mut payload).map_err(|e| at(&self.path, e))?;
-        if crc32c::crc32c(&payload) != u32::from_le_bytes([c0, c1, c2, c3]) {
-            return Err(bad("the checksum does not match"));
-        }
-        let value =
-            envelope::decode(VERSION, &payload, FRAME_MAX).map_err(|e| bad(&e.to_string()))?;
-        self.at += 8 + length as u64;
-        Ok(value)
+        self.at = at + 8 + length as u64;
+        self.ahead(at + 8, length)
     }
+
+    /// Bytes of the file, of which more are read ahead.
+    fn ahead(&mut self, from: u64, length: usize) -> Result<&[u8], SnapshotError> {
+        if length > FRAME_MAX || from + length as u64 > self.length {
+            return Err(damaged(&self.path, self.at, "the file ends too early"));
+        }
+        let (start, bytes) = &mut self.window;
+        let held = *start <= from && from + length as u64 <= *start + bytes.len() as u64;
+        if !held {
+            let wanted = WINDOW.max(length as u64).min(self.length - from);
+            bytes.resize(wanted as usize, 0);
+            *start = from;
+            self.file.read_at(from, bytes).map_err(|e| at(&self.path, e))?;
+        }
+        let skip = (from - *start) as usize;
+        Ok(bytes.get(skip..skip + length).unwrap_or_default())
+    }
+}
+
+/// A frame's rows out of its payload.
+pub(super) fn view<'a>(
+    path: &Path,
+    offset: u64,
+    payload: &'a [u8],
+) -> Result<FrameView<'a>, SnapshotError> {
+    envelope::decode_borrowed(VERSION, payload).map_err(|e| damaged(path, offset, &e.to_string()))
 }
 
 /// Path of a group's newest snapshot; leftovers of unfinished ones are removed.
@@ -291,7 +361,7 @@ fn at(path: &Path, source: io::Error) -> SnapshotError {
     SnapshotError::Io { path: path.display().to_string(), source }
 }
 
-fn damaged(path: &Path, offset: u64, what: &str) -> SnapshotError {
+pub(super) fn damaged(path: &Path, offset: u64, what: &str) -> SnapshotError {
     let path = path.display().to_string();
     SnapshotError::Damaged { path, offset, what: what.to_owned() }
 }

@@ -1,6 +1,7 @@
 //! The storage suite of the Raft library, run on the real log and state machines.
 
 mod install;
+mod segments;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -43,9 +44,9 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, Guard> for Builder {
         let machine = if self.group == GroupId::CONTROL {
             Machine::Control(ControlMachine::new())
         } else {
-            let bodies = Bodies::open(Arc::clone(&disk), self.group).unwrap();
+            let bodies = Bodies::open(Arc::clone(&disk), self.group, 8 << 20).unwrap();
             let group_wal = wal.group(self.group);
-            let machine = MailboxMachine::open("m".to_owned(), engine, bodies, group_wal);
+            let machine = MailboxMachine::open("m".to_owned(), engine, bodies, group_wal, 1 << 20);
             Machine::Mailbox(Box::new(machine.unwrap()))
         };
         let group_wal = wal.group(self.group);

@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crs_types::BlobHash;
 use crs_types::disk::Disk;
@@ -14,16 +16,60 @@ use crate::wal::is_full;
 
 const DIR: &str = "blobs";
 /// Largest blob in bytes: the content of the largest update file.
-pub const BLOB_MAX: usize = 256 * 1024 * 1024;
+pub const BLOB_MAX: usize = crs_types::limits::UPDATE_FILE_MAX;
+const TEMPORARY: &str = ".tmp";
 
-/// Stores bytes durably and returns their name.
-pub(super) fn put(disk: &dyn Disk, bytes: &[u8]) -> Result<BlobHash, WriteError> {
+/// A blob that was stored for a command to name it. It is kept until [`PutBlob::decided`], and
+/// when nobody says so (the command's outcome is unknown) until the next start: a command that is
+/// still under way must find it.
+#[derive(Debug)]
+pub struct PutBlob {
+    hash: BlobHash,
+    decided: Arc<AtomicBool>,
+}
+
+impl PutBlob {
+    /// A blob with this name that no store keeps (for fakes).
+    pub fn new(hash: BlobHash) -> Self {
+        Self { hash, decided: Arc::default() }
+    }
+
+    /// Its name.
+    pub fn hash(&self) -> BlobHash {
+        self.hash
+    }
+
+    /// The command that names it is applied, or never will be: from now on the blob is there only
+    /// as long as an account refers to it.
+    pub fn decided(self) {
+        self.decided.store(true, Ordering::Release);
+    }
+}
+
+/// Blobs that were put and that a command may be about to name.
+#[derive(Debug, Default)]
+pub(super) struct Pins(Mutex<Vec<(BlobHash, Arc<AtomicBool>)>>);
+
+impl Pins {
+    /// Before its file is written. Waits while a file is being removed.
+    fn pin(&self, hash: BlobHash) -> PutBlob {
+        let put = PutBlob::new(hash);
+        let mut pins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pins.retain(|(_, decided)| !decided.load(Ordering::Acquire));
+        pins.push((hash, Arc::clone(&put.decided)));
+        put
+    }
+}
+
+/// Stores bytes durably and keeps them until it is decided what becomes of them.
+pub(super) fn put(disk: &dyn Disk, pins: &Pins, bytes: &[u8]) -> Result<PutBlob, WriteError> {
     if bytes.len() > BLOB_MAX {
         let (limit, found) = (BLOB_MAX as u64, bytes.len() as u64);
         return Err(WriteError::TooLarge { limit, found });
     }
     let hash = hash_of(bytes);
-    let temp = Path::new(DIR).join(format!("{hash}.tmp"));
+    let put = pins.pin(hash);
+    let temp = Path::new(DIR).join(format!("{hash}{TEMPORARY}"));
     let write = || {
         disk.create_dir(Path::new(DIR))?;
         let file = disk.open(&temp, true)?;
@@ -33,8 +79,9 @@ pub(super) fn put(disk: &dyn Disk, bytes: &[u8]) -> Result<BlobHash, WriteError>
         disk.sync_dir(Path::new(DIR))
     };
     match write() {
-        Ok(()) => Ok(hash),
+        Ok(()) => Ok(put),
         Err(e) => {
+            put.decided();
             // A leftover is removed with everything else that nothing refers to.
             let _ = disk.remove(&temp);
             let what = e.to_string();
@@ -80,16 +127,41 @@ pub(super) fn pieces(
     })
 }
 
-/// Removes every file that is not the blob of a name in `keep`.
-pub(super) fn retain(disk: &dyn Disk, keep: &BTreeSet<BlobHash>) -> io::Result<u64> {
+/// Files that are no blob of a name in `keep`.
+pub(super) fn others(disk: &dyn Disk, keep: &BTreeSet<BlobHash>) -> io::Result<BTreeSet<String>> {
     let keep: BTreeSet<String> = keep.iter().map(BlobHash::to_string).collect();
-    disk.create_dir(Path::new(DIR))?;
+    let names = match disk.list(Path::new(DIR)) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+        listed => listed?,
+    };
+    Ok(names.into_iter().filter(|name| !keep.contains(name)).collect())
+}
+
+/// Removes those of the files `names` that are not kept by a pin and not `referenced`; returns how
+/// many. Each is decided on by itself: what was put or named since they were listed stays.
+pub(super) fn remove(
+    disk: &dyn Disk,
+    pins: &Pins,
+    names: &BTreeSet<String>,
+    referenced: impl Fn() -> BTreeSet<BlobHash>,
+) -> io::Result<u64> {
     let mut removed = 0;
-    for name in disk.list(Path::new(DIR))? {
-        if !keep.contains(&name) {
-            disk.remove(&Path::new(DIR).join(name))?;
-            removed += 1;
+    for name in names {
+        let of = |hash: &BlobHash| {
+            let hash = hash.to_string();
+            name.strip_suffix(TEMPORARY).unwrap_or(name) == hash
+        };
+        // Held over the removal, so that nobody puts the same blob meanwhile.
+        let pins = pins.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // The pins first: a command is applied before its blob's pin goes.
+        let undecided = |decided: &AtomicBool| !decided.load(Ordering::Acquire);
+        if pins.iter().any(|(hash, decided)| of(hash) && undecided(decided))
+            || referenced().iter().any(of)
+        {
+            continue;
         }
+        disk.remove(&Path::new(DIR).join(name))?;
+        removed += 1;
     }
     Ok(removed)
 }

@@ -10,7 +10,7 @@ use openraft::Raft;
 use openraft::error::{ClientWriteError, RaftError};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Confirmed, WriteError};
+use super::{ConfirmHook, Confirmed, WriteError};
 use crate::raft::{Batch, Command, GroupState, Replies, Reply, TypeConfig};
 use crate::wal::{GroupWal, Wal};
 
@@ -23,7 +23,7 @@ pub const BATCH_BYTES: usize = 1 << 20;
 /// A command larger than this is refused.
 pub const COMMAND_MAX: usize = 256 * 1024;
 /// How long a confirmation is waited for.
-const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A command on its way.
 pub(super) struct Job {
@@ -67,7 +67,7 @@ pub(super) async fn batch_commands(
     raft: Raft<TypeConfig>,
     wal: Arc<Wal>,
     mut queue: mpsc::Receiver<Job>,
-    sizes: metrics::Histogram,
+    (sizes, told): (metrics::Histogram, ConfirmHook),
 ) {
     while let Some(first) = queue.recv().await {
         let mut bytes = weight(&first.command);
@@ -84,7 +84,12 @@ pub(super) async fn batch_commands(
         sizes.record(commands.len() as f64);
         // Checked here as well as before queueing: the log may have filled up meanwhile.
         if wal.has_room(bytes as u64, true) {
-            answer_all(answers, write(id, &raft, commands).await);
+            let commands = Arc::new(commands);
+            let written = write(id, &raft, Arc::clone(&commands)).await;
+            if let Ok((Replies(replies), _)) = &written {
+                told.confirmed(&commands, replies);
+            }
+            answer_all(answers, written);
         } else {
             let full = WriteError::DiskFull("no further log segment".to_owned());
             answer_all(answers, Err(full));
@@ -95,9 +100,9 @@ pub(super) async fn batch_commands(
 async fn write(
     id: GroupId,
     raft: &Raft<TypeConfig>,
-    commands: Vec<Command>,
+    commands: Arc<Vec<Command>>,
 ) -> Result<(Replies, u64), WriteError> {
-    let write = raft.client_write(Batch(Arc::new(commands)));
+    let write = raft.client_write(Batch(commands));
     match tokio::time::timeout(CONFIRM_TIMEOUT, write).await {
         Err(_) => Err(WriteError::Unknown),
         Ok(Ok(written)) => Ok((written.data, copies(raft))),
@@ -148,11 +153,14 @@ pub(super) fn weight(command: &Command) -> usize {
 fn control_weight(command: &crate::command::ControlCommand) -> usize {
     use crate::command::ControlCommand as C;
     const ROW: usize = 512;
+    // A number of at most 15 digits, or the name of a test client.
+    const URI: usize = 64;
     match command {
         C::CreateAccount(c) => ROW + c.secret.len() + c.cms_key.as_ref().map_or(0, Vec::len),
         C::SetAccountSecret(c) => ROW + c.secret.len(),
         C::SetPoolIdentity(c) => ROW + c.identity.len(),
         C::PutSetting(c) => ROW + c.name.len() + c.value.as_ref().map_or(0, |v| v.len()),
+        C::BlacklistChange(c) => ROW + (c.add.len() + c.remove.len()) * URI,
         C::ApplyUpdate(c) => ROW + c.cms_key.len(),
         C::DeleteAccount(_)
         | C::AccountPurged(_)

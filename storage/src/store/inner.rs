@@ -1,6 +1,6 @@
 //! What the handle's methods are made of: admission, proposing, reading, failing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
@@ -8,7 +8,7 @@ use crs_types::{GroupId, Timestamp};
 use tokio::sync::Notify;
 
 use super::group::Group;
-use super::{ArrivalHook, COMMAND_MAX, Confirmed, Inner, ReadError, WriteError};
+use super::{ArrivalHook, COMMAND_MAX, Confirmed, Inner, ReadError, WriteError, blob};
 use crate::command::mailbox::Effects;
 use crate::command::{ControlCommand, UserKey};
 use crate::raft::{Command, ControlMachine, EffectHook, Machine, Reply};
@@ -53,7 +53,8 @@ impl Inner {
             ControlCommand::DeleteAccount(_)
             | ControlCommand::AccountPurged(_)
             | ControlCommand::BlacklistAdd(_)
-            | ControlCommand::BlacklistRemove(_) => Ok(()),
+            | ControlCommand::BlacklistRemove(_)
+            | ControlCommand::BlacklistChange(_) => Ok(()),
             ControlCommand::CreateAccount(_)
             | ControlCommand::SetAccountSecret(_)
             | ControlCommand::ApplyUpdate(_)
@@ -96,6 +97,28 @@ impl Inner {
         done.map_err(|e| ReadError::Unavailable(e.to_string()))
     }
 
+    /// Files of blobs that no account refers to now; some may be about to be named.
+    pub(super) async fn unused_blobs(&self) -> Result<BTreeSet<String>, ReadError> {
+        let (disk, keep) = (Arc::clone(&self.disk), self.control().state.load().referenced_blobs());
+        let found = tokio::task::spawn_blocking(move || blob::others(&*disk, &keep)).await;
+        let found = found.map_err(|_| ReadError::Stopped)?;
+        found.map_err(|e| ReadError::Unavailable(format!("blobs: {e}")))
+    }
+
+    /// Removes those of the files that are still unused; returns how many.
+    pub(super) async fn remove_blobs(
+        self: &Arc<Self>,
+        names: BTreeSet<String>,
+    ) -> Result<u64, ReadError> {
+        let inner = Arc::clone(self);
+        let removing = tokio::task::spawn_blocking(move || {
+            let referenced = || inner.control().state.load().referenced_blobs();
+            blob::remove(&*inner.disk, &inner.pins, &names, referenced)
+        });
+        let removed = removing.await.map_err(|_| ReadError::Stopped)?;
+        removed.map_err(|e| ReadError::Unavailable(format!("blobs: {e}")))
+    }
+
     pub(super) fn fail(&self, reason: &str) {
         self.failed.send_if_modified(|failed| {
             let first = failed.is_none() && !*self.closing.borrow();
@@ -111,10 +134,12 @@ impl Inner {
 pub(super) fn effect_hook(
     on_arrival: ArrivalHook,
     outbox: Option<Arc<Notify>>,
-    receipts_dropped: ::metrics::Counter,
+    metrics: super::StoreMetrics,
 ) -> EffectHook {
     Box::new(move |effects: &Effects| {
-        receipts_dropped.increment(effects.receipts_dropped);
+        metrics.receipts_dropped.increment(effects.receipts_dropped);
+        let receipts = effects.arrivals.iter().filter(|arrival| arrival.receipt.is_some());
+        metrics.receipts.increment(receipts.count() as u64);
         effects.arrivals.iter().for_each(|arrival| on_arrival(arrival));
         if let Some(outbox) = outbox.as_ref().filter(|_| effects.outbox) {
             outbox.notify_one();

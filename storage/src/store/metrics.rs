@@ -11,8 +11,14 @@ pub struct StoreMetrics {
     pub sync_writes: Histogram,
     /// Commands in one Raft entry.
     pub entry_commands: Histogram,
+    /// Posts that were decided about.
+    pub posts: Counter,
+    /// Receipts stored.
+    pub receipts: Counter,
     /// Receipts that gave way because too many waited for one user.
     pub receipts_dropped: Counter,
+    /// Posts refused because their id was used for other content.
+    pub id_conflicts: Counter,
 }
 
 impl Default for StoreMetrics {
@@ -21,7 +27,10 @@ impl Default for StoreMetrics {
             sync_seconds: Histogram::noop(),
             sync_writes: Histogram::noop(),
             entry_commands: Histogram::noop(),
+            posts: Counter::noop(),
+            receipts: Counter::noop(),
             receipts_dropped: Counter::noop(),
+            id_conflicts: Counter::noop(),
         }
     }
 }

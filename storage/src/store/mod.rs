@@ -1,6 +1,6 @@
 //! The handle everybody else holds: propose, read, watch, and close.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,17 +12,20 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 mod blob;
+mod confirm;
 mod error;
 mod expiry;
 mod group;
 mod inner;
 mod metrics;
 mod open;
+mod post;
 mod read;
 mod status;
 mod tasks;
 
-pub use blob::BLOB_MAX;
+pub use blob::{BLOB_MAX, PutBlob};
+pub use confirm::ConfirmHook;
 pub use error::{OpenError, ReadError, WriteError};
 pub use group::{BATCH_BYTES, BATCH_MAX, COMMAND_MAX, QUEUE_MAX};
 pub use metrics::StoreMetrics;
@@ -32,7 +35,7 @@ pub use status::{GroupStatus, StoreStatus};
 use self::expiry::ExpiryClock;
 use self::group::Group;
 use crate::command::control::ControlState;
-use crate::command::mailbox::{Ack, Arrival, Post, PostReply};
+use crate::command::mailbox::{Ack, Arrival};
 use crate::command::{ControlCommand, ControlReply, MailboxCommand, MailboxReply, UserKey};
 use crate::raft::{Command, Reply, TypeConfig};
 use crate::table::Engine;
@@ -54,16 +57,27 @@ pub struct StoreConfig {
     pub min_free_bytes: u64,
     /// Size of a log segment in bytes.
     pub segment_bytes: u64,
+    /// A segment of message bodies takes no further one beyond this size in bytes.
+    pub body_segment_bytes: u64,
     /// Size of the file that is given up so that a full disk can be opened and drained.
     pub reserve_bytes: u64,
     /// A group's log is replaced by a snapshot when it has grown by this many bytes.
     pub snapshot_bytes: u64,
+    /// It is also replaced when it has this many live entries, whatever their size.
+    pub snapshot_entries: u64,
+    /// Memory for rows of tables that are being filled, in bytes for all groups together; a quarter
+    /// of what the machine has left when that is less.
+    pub fill_bytes: u64,
     /// Cache of the tables in bytes.
     pub cache_bytes: u64,
+    /// A blob that nobody needs is removed once it has been unused for so many seconds, at least 1.
+    pub blob_idle_secs: u64,
     /// Where the tables are.
     pub tables: Tables,
     /// What is counted as it happens.
     pub metrics: StoreMetrics,
+    /// Who is told of confirmed commands of the mailbox groups.
+    pub on_confirm: ConfirmHook,
     /// A deliberate bug of the log, so that a crash test can show that it would notice.
     pub fault: Option<PlantedFault>,
 }
@@ -84,11 +98,16 @@ impl Default for StoreConfig {
             mailbox_groups: crs_types::limits::MAILBOX_GROUPS,
             min_free_bytes: 256 << 20,
             segment_bytes: 16 << 20,
+            body_segment_bytes: 8 << 20,
             reserve_bytes: 32 << 20,
             snapshot_bytes: 64 << 20,
+            snapshot_entries: tasks::ENTRIES_MAX,
+            fill_bytes: 1 << 30,
             cache_bytes: 32 << 20,
+            blob_idle_secs: 60,
             tables: Tables::Sled,
             metrics: StoreMetrics::default(),
+            on_confirm: ConfirmHook::default(),
             fault: None,
         }
     }
@@ -125,6 +144,7 @@ struct Inner {
     outbox: BTreeMap<GroupId, Arc<Notify>>,
     reads: Mutex<BTreeMap<UserKey, Timestamp>>,
     expiry: Mutex<ExpiryClock>,
+    pins: blob::Pins,
     free_bytes: AtomicU64,
     rebuilds: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
@@ -158,8 +178,8 @@ impl Store {
             let wakes = outbox.clone();
             let opening = tokio::task::spawn_blocking(move || {
                 let hook = |group| {
-                    let dropped = config.metrics.receipts_dropped.clone();
-                    inner::effect_hook(Arc::clone(&on_arrival), wakes.get(&group).cloned(), dropped)
+                    let metrics = config.metrics.clone();
+                    inner::effect_hook(Arc::clone(&on_arrival), wakes.get(&group).cloned(), metrics)
                 };
                 open::open_parts(&config, &disk, &clock, hook)
             });
@@ -182,6 +202,7 @@ impl Store {
             outbox,
             reads: Mutex::default(),
             expiry: Mutex::new(parts.expiry),
+            pins: blob::Pins::default(),
             free_bytes: AtomicU64::new(u64::MAX),
             rebuilds: parts.rebuilds,
             stop: parts.stop,
@@ -192,6 +213,8 @@ impl Store {
         for group in inner.outbox.keys() {
             tasks.spawn(tasks::pump_outbox(Arc::clone(&inner), *group));
         }
+        tasks.spawn(tasks::watch_disk(Arc::clone(&inner)));
+        tasks.spawn(tasks::heal(Arc::clone(&inner)));
         tasks.spawn(tasks::keep_up(Arc::clone(&inner)));
         tasks.spawn(tasks::watch_log(Arc::clone(&inner)));
         *inner.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
@@ -202,6 +225,8 @@ impl Store {
     pub async fn close(&self) {
         let inner = &self.inner;
         inner.flush_reads().await;
+        // Tables that are nearly filled are of use to the next start, others are filled anew.
+        inner.fill_tables().await;
         inner.closing.send_replace(true);
         inner.stop.store(true, Ordering::Release);
         for group in &inner.groups {
@@ -233,6 +258,11 @@ impl Store {
         Slot::of(uri).group(self.inner.config.mailbox_groups)
     }
 
+    /// Number of mailbox groups.
+    pub fn mailbox_groups(&self) -> u16 {
+        self.inner.config.mailbox_groups
+    }
+
     /// Proposes a command to the control group.
     pub async fn propose_control(
         &self,
@@ -262,21 +292,6 @@ impl Store {
         }
     }
 
-    /// Posts a message to its receiver's group.
-    pub async fn post(&self, post: Post) -> Result<Confirmed<PostReply>, WriteError> {
-        let group = self.group_of(&post.to.uri);
-        let Confirmed { reply, copies } =
-            self.propose_mailbox(group, MailboxCommand::Post(post)).await?;
-        match reply {
-            MailboxReply::Post(reply) => Ok(Confirmed { reply, copies }),
-            MailboxReply::Acked { .. }
-            | MailboxReply::Receipts { .. }
-            | MailboxReply::Removed { .. }
-            | MailboxReply::Done { .. }
-            | MailboxReply::OverLimit { .. } => Err(WriteError::NoGroup(group)),
-        }
-    }
-
     /// Acknowledges items; returns how many were removed.
     pub async fn ack(&self, ack: Ack) -> Result<Confirmed<u64>, WriteError> {
         let group = self.group_of(&ack.user.uri);
@@ -284,9 +299,10 @@ impl Store {
         let Confirmed { reply, copies } =
             self.propose_mailbox(group, MailboxCommand::Ack(ack)).await?;
         match reply {
-            MailboxReply::Acked { removed } => Ok(Confirmed { reply: removed, copies }),
+            MailboxReply::Acked { removed, .. } => Ok(Confirmed { reply: removed, copies }),
             MailboxReply::OverLimit { limit } => Err(WriteError::TooLarge { limit, found }),
             MailboxReply::Post(_)
+            | MailboxReply::Claim(_)
             | MailboxReply::Receipts { .. }
             | MailboxReply::Removed { .. }
             | MailboxReply::Done { .. } => Err(WriteError::NoGroup(group)),
@@ -313,15 +329,17 @@ impl Store {
         self.inner.control().changes.subscribe()
     }
 
-    /// The oldest items with a number above `after`, up to `max_bytes` of bodies (at least one).
+    /// The oldest items with a number above `after`: at most `max_items` (and never more than
+    /// [`PAGE_ITEMS_MAX`]), up to `max_bytes` of bodies (at least one item).
     pub async fn fetch(
         &self,
         user: &UserKey,
         after: u64,
+        max_items: usize,
         max_bytes: u64,
     ) -> Result<Page, ReadError> {
         let key = user.clone();
-        let read = move |machine: &_| read::page(machine, &key, after, max_bytes);
+        let read = move |machine: &_| read::page(machine, &key, after, max_items, max_bytes);
         self.inner.read(self.group_of(&user.uri), read).await
     }
 
@@ -366,24 +384,22 @@ impl Store {
         Ok(all.into_values().collect())
     }
 
-    /// Stores a blob durably and returns its name. Repeating it is harmless.
-    pub async fn put_blob(&self, bytes: Vec<u8>) -> Result<BlobHash, WriteError> {
+    /// Stores a blob durably for a command to name it. Repeating it is harmless.
+    pub async fn put_blob(&self, bytes: Vec<u8>) -> Result<PutBlob, WriteError> {
         // A blob takes space of the disk, but none of the log.
         self.inner.admit(0)?;
         self.inner.space_for(bytes.len() as u64)?;
-        let disk = Arc::clone(&self.inner.disk);
-        let put = tokio::task::spawn_blocking(move || blob::put(&*disk, &bytes)).await;
+        let inner = Arc::clone(&self.inner);
+        let put =
+            tokio::task::spawn_blocking(move || blob::put(&*inner.disk, &inner.pins, &bytes)).await;
         put.unwrap_or(Err(WriteError::Stopped))
     }
 
-    /// Removes blobs that no account refers to; returns how many. Call it when no update is being
-    /// applied: a blob that is stored but not yet named would go too.
+    /// Removes files of blobs that no account refers to and no command is about to name; returns
+    /// how many. Upkeep does the same to those that it has found unused for a minute.
     pub async fn remove_unreferenced_blobs(&self) -> Result<u64, ReadError> {
-        let keep: BTreeSet<BlobHash> = self.control().referenced_blobs();
-        let disk = Arc::clone(&self.inner.disk);
-        let done = tokio::task::spawn_blocking(move || blob::retain(&*disk, &keep)).await;
-        let done = done.map_err(|_| ReadError::Stopped)?;
-        done.map_err(|e| ReadError::Unavailable(e.to_string()))
+        let unused = self.inner.unused_blobs().await?;
+        self.inner.remove_blobs(unused).await
     }
 
     /// A blob's content, checked against its name.
@@ -412,6 +428,11 @@ impl Store {
     /// Removes what has fallen due; upkeep does the same every half minute.
     pub async fn expire(&self) {
         self.inner.expire().await;
+    }
+
+    /// Empties body segments that hold little; upkeep does the same every ten minutes.
+    pub async fn compact(&self) {
+        self.inner.compact().await;
     }
 
     /// Makes a snapshot of a group now and drops the log behind it.

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::expiry::{self, ExpiryClock};
-use super::group::{Group, QUEUE_MAX, batch_commands};
+use super::group::{Group, Job, QUEUE_MAX, batch_commands};
 use super::{OpenError, StoreConfig, Tables};
 use crate::body::Bodies;
 use crate::kv::SledEngine;
@@ -93,21 +93,9 @@ pub(super) fn open_parts(
     let trusted = !engine.suspect();
     let rebuilds = Arc::new(AtomicU64::new(0));
     let stop = Arc::new(AtomicBool::new(false));
-    let mut states = Vec::new();
-    for group in (0..=config.mailbox_groups).map(GroupId) {
-        let machine = if group == GroupId::CONTROL {
-            Machine::Control(ControlMachine::new())
-        } else {
-            let bodies = Bodies::open(Arc::clone(disk), group);
-            let bodies = bodies.map_err(|e| io(&format!("bodies/{group}"), e))?;
-            let name = format!("mailbox-{group}");
-            Machine::Mailbox(Box::new(MailboxMachine::open(
-                name,
-                Arc::clone(&engine),
-                bodies,
-                wal.group(group),
-            )?))
-        };
+    let groups = (0..=config.mailbox_groups).map(|group| (GroupId(group), hooks(GroupId(group))));
+    let open = |(group, hook)| {
+        let machine = open_machine(group, config, disk, &engine, &wal)?;
         let state = GroupState::open(
             group,
             machine,
@@ -116,11 +104,67 @@ pub(super) fn open_parts(
             wal.group(group),
             Arc::clone(&rebuilds),
             Arc::clone(&stop),
-            hooks(group),
+            hook,
         )?;
-        states.push(Arc::new(state));
-    }
+        Ok(Arc::new(state))
+    };
+    let states = at_once(groups.collect(), &open)?;
     Ok(Parts { wal: Arc::new(wal), engine, states, rebuilds, stop, expiry })
+}
+
+fn open_machine(
+    group: GroupId,
+    config: &StoreConfig,
+    disk: &Arc<dyn Disk>,
+    engine: &Arc<dyn Engine>,
+    wal: &Wal,
+) -> Result<Machine, OpenError> {
+    if group == GroupId::CONTROL {
+        return Ok(Machine::Control(ControlMachine::new()));
+    }
+    let bodies = Bodies::open(Arc::clone(disk), group, config.body_segment_bytes);
+    let bodies = bodies.map_err(|e| io(&format!("bodies/{group}"), e))?;
+    let (name, engine) = (format!("mailbox-{group}"), Arc::clone(engine));
+    let fill_bytes = fill_bytes(config);
+    Ok(Machine::Mailbox(Box::new(MailboxMachine::open(
+        name,
+        engine,
+        bodies,
+        wal.group(group),
+        fill_bytes,
+    )?)))
+}
+
+/// One group's share of the memory for tables that are being filled.
+fn fill_bytes(config: &StoreConfig) -> usize {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    let quarter = kilobytes.map_or(u64::MAX, |left| left.saturating_mul(1_024 / 4));
+    let share = config.fill_bytes.min(quarter) / u64::from(config.mailbox_groups).max(1);
+    usize::try_from(share).unwrap_or(usize::MAX)
+}
+
+/// Does the same with every item, as many at once as there are processors, in order of the items.
+fn at_once<T: Send, R: Send>(
+    items: Vec<T>,
+    work: &(impl Fn(T) -> Result<R, OpenError> + Sync),
+) -> Result<Vec<R>, OpenError> {
+    let width = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut items = items.into_iter().peekable();
+    let mut done = Vec::new();
+    while items.peek().is_some() {
+        let results = std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                items.by_ref().take(width).map(|item| scope.spawn(move || work(item))).collect();
+            threads.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
+        });
+        for result in results {
+            let panicked = |_| io("store", std::io::Error::other("opening a group panicked"));
+            done.push(result.map_err(panicked)??);
+        }
+    }
+    Ok(done)
 }
 
 /// Starts Raft and the batcher of every group, and waits until each has applied its whole log.
@@ -130,31 +174,47 @@ pub(super) async fn start_groups<N: RaftNetworkFactory<TypeConfig> + Clone>(
     network: N,
     tasks: &mut JoinSet<()>,
 ) -> Result<Vec<Group>, OpenError> {
-    let mut groups = Vec::new();
+    let mut starting = JoinSet::new();
+    let node = config.node.0;
     for state in &parts.states {
-        let id = state.group;
-        let failed = |what: String| OpenError::Group { group: id, what };
-        let wal = parts.wal.group(id);
-        let raft_config = raft_config(id)?;
-        let raft = Raft::new(
-            config.node.0,
-            Arc::new(raft_config),
-            network.clone(),
-            LogStore::new(wal.clone()),
-            StateMachine::new(Arc::clone(state)),
-        )
-        .await
-        .map_err(|e| failed(e.to_string()))?;
-        let (queue, jobs) = mpsc::channel(QUEUE_MAX);
-        let sizes = config.metrics.entry_commands.clone();
-        tasks.spawn(batch_commands(id, raft.clone(), Arc::clone(&parts.wal), jobs, sizes));
-        let refused = AtomicU64::new(0);
-        groups.push(Group { id, raft, state: Arc::clone(state), wal, queue, refused });
+        let start = start_group(node, Arc::clone(state), Arc::clone(&parts.wal), network.clone());
+        starting.spawn(async move {
+            let (group, jobs) = start.await?;
+            lead(&group, node).await?;
+            Ok::<_, OpenError>((group, jobs))
+        });
     }
-    for group in &groups {
-        lead(group, config.node.0).await?;
+    let mut groups = Vec::new();
+    while let Some(started) = starting.join_next().await {
+        let panicked = |e: tokio::task::JoinError| OpenError::Group {
+            group: GroupId::CONTROL,
+            what: e.to_string(),
+        };
+        let (group, jobs) = started.map_err(panicked)??;
+        let (sizes, told) = (config.metrics.entry_commands.clone(), config.on_confirm.clone());
+        let (raft, wal) = (group.raft.clone(), Arc::clone(&parts.wal));
+        tasks.spawn(batch_commands(group.id, raft, wal, jobs, (sizes, told)));
+        groups.push(group);
     }
+    groups.sort_by_key(|group| group.id);
     Ok(groups)
+}
+
+/// Starts a group's Raft, which replays its log.
+async fn start_group<N: RaftNetworkFactory<TypeConfig>>(
+    node: u64,
+    state: Arc<GroupState>,
+    wal: Arc<Wal>,
+    network: N,
+) -> Result<(Group, mpsc::Receiver<Job>), OpenError> {
+    let id = state.group;
+    let wal = wal.group(id);
+    let (log, machine) = (LogStore::new(wal.clone()), StateMachine::new(Arc::clone(&state)));
+    let raft = Raft::new(node, Arc::new(raft_config(id)?), network, log, machine).await;
+    let raft = raft.map_err(|e| OpenError::Group { group: id, what: e.to_string() })?;
+    let (queue, jobs) = mpsc::channel(QUEUE_MAX);
+    let group = Group { id, raft, state, wal, queue, refused: AtomicU64::new(0) };
+    Ok((group, jobs))
 }
 
 /// Initialises the group when it is new, and makes a lone voter its leader without waiting for
@@ -168,6 +228,12 @@ async fn lead(group: &Group, node: u64) -> Result<(), OpenError> {
     } else {
         group.raft.trigger().elect().await.map_err(|e| failed(e.to_string()))?;
     }
+    settled(group).await
+}
+
+/// Waits until the group has a leader and has applied its log.
+async fn settled(group: &Group) -> Result<(), OpenError> {
+    let failed = |what: String| OpenError::Group { group: group.id, what };
     let wait = group.raft.wait(Some(START_TIMEOUT));
     let ready = wait.metrics(
         |metrics| {
@@ -280,3 +346,6 @@ impl From<StateError> for OpenError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use crate::command::{Body, UserKey};
 use crate::raft::MailboxMachine;
 use crate::table::{TableError, decode_row};
 
-/// Most items of one page.
+/// Most items of one page, however many are asked for.
 pub const PAGE_ITEMS_MAX: usize = 256;
 /// User rows read at a time for a listing.
 const LIST_CHUNK: usize = 1_000;
@@ -110,16 +110,19 @@ pub struct UserCounters {
     pub waiting_bytes: u64,
 }
 
-/// The oldest items after a number, within `max_bytes` of bodies (at least one item).
+/// The oldest items after a number: at most `max_items`, within `max_bytes` of bodies (at least
+/// one item). One row more is read, to tell whether there is more.
 pub(super) fn page(
     machine: &MailboxMachine,
     user: &UserKey,
     after: u64,
+    max_items: usize,
     max_bytes: u64,
 ) -> Result<Page, TableError> {
+    let most = max_items.clamp(1, PAGE_ITEMS_MAX);
     let start = rows::item_key(user, after.saturating_add(1));
     let end = rows::after_prefix(&rows::with_user(b'i', user));
-    let found = machine.table().range(&start, &end, PAGE_ITEMS_MAX + 1)?;
+    let found = machine.table().range(&start, &end, most + 1)?;
     let mut page = Page::default();
     let mut bytes = 0;
     for (key, value) in found {
@@ -128,7 +131,7 @@ pub(super) fn page(
             ItemKind::Content { body, .. } => body.len(),
             ItemKind::Receipt { .. } => 0,
         };
-        let full = page.items.len() == PAGE_ITEMS_MAX || bytes > max_bytes;
+        let full = page.items.len() == most || bytes > max_bytes;
         if full && !page.items.is_empty() {
             page.more = true;
             break;

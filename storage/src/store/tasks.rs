@@ -1,7 +1,7 @@
 //! The store's own tasks: outbox pump, upkeep. They live as long as the store and are ended by
 //! its close.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -15,14 +15,14 @@ use crate::command::mailbox::{
     DropAccount, Expire, NoteRead, OutboxDone, OutboxRow, Receipts, rows,
 };
 use crate::command::{ControlCommand, MailboxCommand, MailboxReply, UserKey};
-use crate::raft::{Command, Machine, Reply};
+use crate::raft::{Command, Machine, Reply, StateError};
 use crate::table::{TableError, decode_row};
 
 /// Outbox rows forwarded at a time.
 const PUMP_ROWS: usize = 256;
 /// Pause after a failed forwarding.
 const PUMP_PAUSE: Duration = Duration::from_secs(1);
-/// How often upkeep looks round.
+/// How often upkeep and the watch over the disk look round.
 const TICK: Duration = Duration::from_secs(1);
 /// Ticks between two looks for what has expired.
 const EXPIRE_TICKS: u64 = 30;
@@ -30,11 +30,15 @@ const EXPIRE_TICKS: u64 = 30;
 const CLOCK_TICKS: u64 = 60;
 /// Tables move back from memory to disk when this much is free.
 const TABLES_ROOM: u64 = 8 << 20;
+/// Ticks between two looks for body segments that hold little.
+const COMPACT_TICKS: u64 = 600;
+/// Of every second, the time spent on moving rows of tables that are being filled.
+const FILL_TIME: Duration = Duration::from_millis(500);
 /// Rows removed by one command.
 const REMOVE_ROWS: u32 = 1_000;
 /// A snapshot is made when a group has this many live entries, whatever their size: each takes
 /// memory for its place in the log.
-const ENTRIES_MAX: u64 = 50_000;
+pub(super) const ENTRIES_MAX: u64 = 50_000;
 
 /// Forwards a group's receipts to the senders' groups, until the store closes.
 pub(super) async fn pump_outbox(inner: Arc<Inner>, group: GroupId) {
@@ -106,33 +110,74 @@ async fn forward(inner: &Inner, group: GroupId) -> Result<u64, PumpError> {
     Ok(count)
 }
 
-/// Looks after disk space, snapshots, expiry, deleted accounts and batched notes, until the
-/// store closes.
-pub(super) async fn keep_up(inner: Arc<Inner>) {
-    let mut closing = inner.closing.subscribe();
-    let mut ticks = tokio::time::interval(TICK);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut count: u64 = 0;
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = closed(&mut closing) => return,
-        }
+/// Looks every second whether the store has failed, how much space the disk has and what time it
+/// is, until the store closes. Waits for no group: it must see a full disk while one hangs.
+pub(super) async fn watch_disk(inner: Arc<Inner>) {
+    let mut ticks = Ticks::of(&inner);
+    while let Some(count) = ticks.next().await {
         inner.check_failure();
         inner.measure_disk().await;
         inner.wal.tend();
+        let believed = inner.believed_time();
+        if count.is_multiple_of(CLOCK_TICKS) {
+            inner.note_time(believed).await;
+        }
+    }
+}
+
+/// Heals tables that failed and moves rows of those that are being filled, until the store closes.
+pub(super) async fn heal(inner: Arc<Inner>) {
+    let mut ticks = Ticks::of(&inner);
+    while ticks.next().await.is_some() {
         inner.heal_tables().await;
+        inner.fill_tables().await;
+    }
+}
+
+/// Looks after snapshots, expiry, deleted accounts, old update files and batched notes, until the
+/// store closes. Each may wait for a quorum or take minutes.
+pub(super) async fn keep_up(inner: Arc<Inner>) {
+    let mut ticks = Ticks::of(&inner);
+    let mut unused = BTreeSet::new();
+    while let Some(count) = ticks.next().await {
         inner.flush_reads().await;
         inner.snapshot_where_due().await;
         if count.is_multiple_of(EXPIRE_TICKS) {
             inner.expire().await;
         }
-        inner.purge_accounts().await;
-        let believed = inner.believed_time();
-        if count.is_multiple_of(CLOCK_TICKS) {
-            inner.note_time(believed).await;
+        if count % COMPACT_TICKS == COMPACT_TICKS - 1 {
+            inner.compact().await;
         }
-        count += 1;
+        inner.purge_accounts().await;
+        if count.is_multiple_of(inner.config.blob_idle_secs.max(1)) {
+            unused = inner.tend_blobs(unused).await;
+        }
+    }
+}
+
+/// Comes round every second until the store closes.
+struct Ticks {
+    interval: tokio::time::Interval,
+    closing: watch::Receiver<bool>,
+    count: u64,
+}
+
+impl Ticks {
+    fn of(inner: &Inner) -> Self {
+        let mut interval = tokio::time::interval(TICK);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        Self { interval, closing: inner.closing.subscribe(), count: 0 }
+    }
+
+    /// How many came before; `None` when the store closes.
+    async fn next(&mut self) -> Option<u64> {
+        tokio::select! {
+            _ = self.interval.tick() => {
+                self.count += 1;
+                Some(self.count - 1)
+            }
+            () = closed(&mut self.closing) => None,
+        }
     }
 }
 
@@ -195,6 +240,44 @@ impl Inner {
         }
     }
 
+    /// Moves rows of tables that are being filled, one group after the other.
+    pub(super) async fn fill_tables(&self) {
+        for group in &self.groups {
+            let (state, clock) = (Arc::clone(&group.state), Arc::clone(&self.clock));
+            let filling =
+                tokio::task::spawn_blocking(move || state.fill_tables(FILL_TIME, &*clock));
+            // The time is used up, or the tables have to heal first.
+            if !filling.await.unwrap_or(false) {
+                return;
+            }
+        }
+        let engine = Arc::clone(&self.engine);
+        match tokio::task::spawn_blocking(move || engine.settle()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => tracing::debug!(%failure, "the tables are marked as whole later"),
+            Err(panicked) => tracing::debug!(%panicked, "the tables are not marked as whole"),
+        }
+    }
+
+    /// Empties body segments that hold little.
+    pub(super) async fn compact(&self) {
+        for group in &self.groups {
+            let state = Arc::clone(&group.state);
+            let compacting = tokio::task::spawn_blocking(move || state.compact());
+            match compacting.await {
+                Ok(Ok(())) => {}
+                Ok(Err(StateError::Snapshot(failure))) => {
+                    // A sync that failed is final.
+                    self.fail(&format!("body segments of group {}: {failure}", group.id));
+                }
+                Ok(Err(failure)) => {
+                    tracing::warn!(group = %group.id, %failure, "body segments are not emptied now");
+                }
+                Err(panicked) => self.fail(&format!("body segments: {panicked}")),
+            }
+        }
+    }
+
     /// Writes the last second's "has looked for messages" notes.
     pub(super) async fn flush_reads(&self) {
         let mut by_group: BTreeMap<GroupId, Vec<_>> = BTreeMap::new();
@@ -232,7 +315,7 @@ impl Inner {
             let last = group.state.current().map_or(0, |(_, file)| file.length);
             // A large mailbox is not written anew for every little bit of log.
             let due = bytes > self.config.snapshot_bytes.max(last)
-                || entries > ENTRIES_MAX
+                || entries > self.config.snapshot_entries
                 || holding.contains(&group.id);
             if due && entries > 1 {
                 self.snapshot(group.id).await;
@@ -244,6 +327,16 @@ impl Inner {
     pub(super) async fn snapshot(&self, id: GroupId) {
         let Some(group) = self.group(id) else { return };
         let state = Arc::clone(&group.state);
+        let metrics = group.raft.metrics().borrow().clone();
+        let (known, applied) = (metrics.snapshot, metrics.last_applied);
+        if let Some(covered) = applied.filter(|applied| known == Some(*applied)) {
+            // Made before a crash, which kept the log from being purged. Raft takes no second
+            // snapshot of the same.
+            if let Err(fatal) = group.raft.trigger().purge_log(covered.index).await {
+                self.fail(&format!("group {id}: {fatal}"));
+            }
+            return;
+        }
         match tokio::task::spawn_blocking(move || state.prepare_snapshot()).await {
             Ok(Ok(_)) => {
                 if let Err(fatal) = group.raft.trigger().snapshot().await {
@@ -309,6 +402,20 @@ impl Inner {
                 false
             }
         }
+    }
+
+    /// Removes the blobs that were unused at the last look and still are: until then somebody may
+    /// be reading the old file of an account. Returns those that are unused now.
+    async fn tend_blobs(self: &Arc<Self>, before: BTreeSet<String>) -> BTreeSet<String> {
+        let tending = async {
+            let unused = self.unused_blobs().await?;
+            let (old, new) = unused.into_iter().partition(|name| before.contains(name));
+            self.remove_blobs(old).await.map(|_| new)
+        };
+        tending.await.unwrap_or_else(|failure: super::ReadError| {
+            tracing::warn!(%failure, "old update files are not removed now");
+            before
+        })
     }
 
     /// Drops the mailboxes of deleted accounts in all groups, then forgets the accounts.

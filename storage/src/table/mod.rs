@@ -1,10 +1,11 @@
 //! Tables of a group: the key-value seam, and the transaction that commands apply to.
 
+pub mod layered;
 pub mod memory;
 mod txn;
 
 pub use txn::Txn;
-pub(crate) use txn::{decode_row, encode_row};
+pub(crate) use txn::decode_row;
 
 /// Changes to one table, carried out whole or not at all. `None` deletes.
 pub type Changes = std::collections::BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -68,6 +69,14 @@ pub trait Engine: Send + Sync + 'static {
     }
     /// There is room again: the next [`Engine::clear`] of each table starts over on disk.
     fn replace(&self) {}
+    /// All tables are whole again after some were cleared; until then the next opening starts over.
+    fn settle(&self) -> Result<(), TableError> {
+        Ok(())
+    }
+    /// What was written before survives the process, though not the machine.
+    fn flush(&self) -> Result<(), TableError> {
+        Ok(())
+    }
     /// Writes everything back, so that the next opening can trust the tables.
     fn close(&self) -> Result<(), TableError>;
     /// Bytes on disk.

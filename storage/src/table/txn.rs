@@ -143,7 +143,7 @@ impl<'a> Txn<'a> {
 }
 
 /// Encodes a row behind its version.
-pub(crate) fn encode_row<T: Serialize>(row: &T) -> Result<Vec<u8>, TableError> {
+fn encode_row<T: Serialize>(row: &T) -> Result<Vec<u8>, TableError> {
     envelope::encode(ROW_VERSION, row).map_err(|e| TableError::Corrupt { what: e.to_string() })
 }
 

@@ -18,6 +18,10 @@ pub struct Plan {
     pub fail_sync: Option<u64>,
     /// Bytes that may still be allocated.
     pub free: Option<u64>,
+    /// Files that may still be made, as when inodes run out.
+    pub names: Option<u64>,
+    /// Every change is refused, as after a remount that allows reading only.
+    pub read_only: bool,
 }
 
 /// The disk. Clones share it; [`FakeDisk::crash`] gives what a restart would find.
@@ -162,11 +166,22 @@ impl State {
             return Err(io::Error::other("the process is dead"));
         }
         self.steps += 1;
+        if self.plan.read_only {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
         Ok(())
     }
 
     fn find(&self, path: &Path) -> io::Result<u64> {
         self.names.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// Takes an inode for a new file, or says that there are none.
+    fn take_name(&mut self) -> io::Result<()> {
+        if let Some(names) = &mut self.plan.names {
+            *names = names.checked_sub(1).ok_or(io::ErrorKind::StorageFull)?;
+        }
+        Ok(())
     }
 
     /// Takes blocks for a file up to `length`, or says that the disk is full.
@@ -193,6 +208,7 @@ impl Disk for FakeDisk {
             None if !create => return Err(io::ErrorKind::NotFound.into()),
             None => {
                 state.step()?;
+                state.take_name()?;
                 state.next += 1;
                 let id = state.next;
                 state.nodes.insert(id, Node::default());
@@ -234,6 +250,7 @@ impl Disk for FakeDisk {
         state.step()?;
         let id = state.find(path)?;
         state.names.remove(path);
+        state.plan.names = state.plan.names.map(|names| names + 1);
         let freed = state.nodes.get(&id).map_or(0, |node| node.allocated);
         if let Some(free) = &mut state.plan.free {
             *free += freed;

@@ -48,7 +48,7 @@ impl Default for WalConfig {
 }
 
 /// Operations that may wait for the writer; callers wait for a place when it is full.
-const QUEUE: usize = 1_024;
+pub(super) const QUEUE: usize = 1_024;
 
 /// Called once the record is durable, or will never be.
 pub type Done = Box<dyn FnOnce(Result<(), WalError>) + Send>;
@@ -200,20 +200,27 @@ impl Wal {
 
     /// Writes what is queued, then ends the thread. Blocks.
     pub fn close(&self) {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            self.shared.stop.store(true, Ordering::Release);
-            // When the queue is full the writer sees the switch after its next batch.
-            let _ = self.tasks.try_send(Task::Close);
+        if let Some(thread) = self.end() {
             // A panic in the thread has been reported through `failed` already.
             let _ = thread.join();
         }
     }
+
+    /// Asks the thread to end, once.
+    fn end(&self) -> Option<JoinHandle<()>> {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        self.shared.stop.store(true, Ordering::Release);
+        // When the queue is full the writer sees the switch after its next batch.
+        let _ = self.tasks.try_send(Task::Close);
+        Some(thread)
+    }
 }
 
 impl Drop for Wal {
+    /// The thread is not waited for: the last handle may go on an async thread, which a disk that
+    /// stalls must not keep.
     fn drop(&mut self) {
-        self.close();
+        drop(self.end());
     }
 }
 

@@ -23,11 +23,13 @@ impl LogMark {
         out
     }
 
+    /// `None`: too short, or an index that has no successor, which no log gets to.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let at = |from: usize| {
             bytes.get(from..from + 8)?.first_chunk().map(|chunk| u64::from_le_bytes(*chunk))
         };
-        Some(Self { term: at(0)?, node: at(8)?, index: at(16)? })
+        let index = at(16).filter(|index| *index < u64::MAX)?;
+        Some(Self { term: at(0)?, node: at(8)?, index })
     }
 }
 

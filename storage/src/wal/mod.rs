@@ -13,6 +13,8 @@ mod segment;
 mod writer;
 
 #[cfg(test)]
+mod queue_tests;
+#[cfg(test)]
 mod tests;
 
 pub use handle::{Done, GroupWal, LogEntry, Wal, WalConfig, WalStatus};

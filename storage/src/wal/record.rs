@@ -107,7 +107,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Record<'_>, NotRecord> {
         return Err(NotRecord::Invalid);
     }
     let covered = bytes.get(8..HEADER + length).ok_or(NotRecord::Invalid)?;
-    if crc32c::crc32c(covered) != u32_at(header, 4) || u64_at(header, 8) == 0 {
+    // Numbers begin at 1, and every number that is given has a next one.
+    let numbered = (1..u64::MAX).contains(&u64_at(header, 8));
+    if crc32c::crc32c(covered) != u32_at(header, 4) || !numbered {
         return Err(NotRecord::Invalid);
     }
     if header[27] != VERSION {

@@ -134,7 +134,7 @@ impl Scan<'_> {
     }
 
     fn take(&mut self, number: u64, at: u64, found: &Record<'_>) -> Result<(), WalError> {
-        let malformed = || damaged(number, at, "the record's payload is too short");
+        let malformed = || damaged(number, at, "the record has no mark of an entry");
         let group = self.groups.entry(found.group).or_default();
         let latest = || Some(Latest { bytes: found.payload.into(), segment: Some(number) });
         match found.kind {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crs_types::disk::Disk;
 use crs_types::{GroupId, SystemClock};
 use tokio::sync::oneshot;
 
@@ -214,4 +215,26 @@ async fn a_full_disk_is_met_at_admission_only() {
     append(&group, index, b"again").await.unwrap();
     assert!(wal.has_room(1_000, false));
     assert!(wal.status().reserve_held);
+}
+
+/// Numbers that have no successor are no log's: refused by name, not computed with.
+#[tokio::test]
+async fn a_mark_at_the_end_of_all_numbers_is_refused() {
+    for kind in [record::Kind::Append, record::Kind::Truncate, record::Kind::Purge] {
+        let disk = FakeDisk::new();
+        let wal = open(&disk).unwrap();
+        append(&wal.group(GroupId(1)), 0, b"first").await.unwrap();
+        wal.close();
+        let disk = disk.kill();
+        let path = Path::new("wal/0000000000000001.wal");
+        let mut bytes = Vec::new();
+        record::encode(&mut bytes, 2, 1, 1, kind, &[&mark(u64::MAX).to_bytes()]);
+        let second = 64 + record::stored_len(24 + 5) as u64;
+        disk.open(path, false).unwrap().write_at(second, &bytes).unwrap();
+        let refused = open(&disk).err();
+        assert!(
+            matches!(refused, Some(WalError::Damaged { offset, .. }) if offset == second),
+            "{kind:?}: {refused:?}"
+        );
+    }
 }

@@ -19,9 +19,9 @@ use super::segment::{self, DIR, RESERVE, START};
 use super::{WalError, is_full};
 
 /// Most operations that share one sync.
-const BATCH_OPS: usize = 512;
+pub(super) const BATCH_OPS: usize = 512;
 /// A batch takes no further operation beyond this many bytes.
-const BATCH_BYTES: usize = 8 << 20;
+pub(super) const BATCH_BYTES: usize = 8 << 20;
 /// Pause before space for a segment is looked for again.
 const FULL_PAUSE: Duration = Duration::from_millis(200);
 
@@ -133,8 +133,8 @@ impl Writer {
         let mut waiting: Vec<Option<Done>> = Vec::new();
         loop {
             let Some(task) = inbox.blocking_recv() else { break };
+            let mut bytes = weight(&task);
             let mut batch = vec![task];
-            let mut bytes = 0;
             while batch.len() < BATCH_OPS
                 && bytes < BATCH_BYTES
                 && let Ok(task) = inbox.try_recv()

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crs_cluster::Unreachable;
 use crs_storage::command::mailbox::{Ack, Post, PostReply, Quota};
-use crs_storage::store::MailItem;
+use crs_storage::store::{MailItem, PAGE_ITEMS_MAX};
 use crs_storage::testing::FakeDisk;
 use crs_storage::{Body, OpenError, Store, StoreConfig, Tables, UserKey, WriteError};
 use crs_types::disk::Disk;
@@ -49,6 +49,7 @@ pub(crate) fn config() -> StoreConfig {
         mailbox_groups: 2,
         min_free_bytes: 0,
         segment_bytes: 256 << 10,
+        body_segment_bytes: 64 << 10,
         reserve_bytes: 512 << 10,
         snapshot_bytes: 64 << 10,
         tables: Tables::Memory,
@@ -120,7 +121,7 @@ pub(crate) async fn inbox(store: &Store, of: u32) -> Vec<(u64, MessageId, Option
         let mut tries = 0;
         let page = loop {
             tries += 1;
-            match store.fetch(&user(of), after, 64 << 10).await {
+            match store.fetch(&user(of), after, PAGE_ITEMS_MAX, 64 << 10).await {
                 Ok(page) => break page,
                 // Tables that failed heal within a second or two.
                 Err(failure) => assert!(tries < 200, "{failure}"),

@@ -28,8 +28,12 @@ async fn a_page_holds_no_more_than_its_items() {
     for reply in join_all(posts).await {
         assert!(matches!(reply, Ok(PostReply::Stored { .. })), "{reply:?}");
     }
-    let page = store.fetch(&user(2), 0, u64::MAX).await.unwrap();
-    assert_eq!((page.items.len(), page.more), (PAGE_ITEMS_MAX, true));
+    for (asked, items) in [(usize::MAX, PAGE_ITEMS_MAX), (32, 32), (1, 1), (0, 1)] {
+        let page = store.fetch(&user(2), 0, asked, u64::MAX).await.unwrap();
+        assert_eq!((page.items.len(), page.more), (items, true), "{asked} were asked for");
+    }
+    let last = store.fetch(&user(2), PAGE_ITEMS_MAX as u64, 3, u64::MAX).await.unwrap();
+    assert_eq!((last.items.len(), last.more), (3, false));
     store.close().await;
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crs_storage::command::control::{BlacklistAdd, CreateAccount};
 use crs_storage::command::mailbox::PostReply;
 use crs_storage::command::{ControlCommand, Sealed};
-use crs_storage::testing::FakeDisk;
-use crs_storage::{OpenError, StoreConfig, Tables};
+use crs_storage::testing::{FakeDisk, Plan};
+use crs_storage::{OpenError, Store, StoreConfig, Tables};
 use crs_types::disk::OsDisk;
 use crs_types::{AccountId, Timestamp};
 
@@ -110,6 +110,40 @@ async fn snapshots_replace_the_log() {
     assert_eq!(after.len(), 31);
     again.close().await;
     store.close().await;
+}
+
+/// The process dies at every step of a snapshot and the purge behind it. A group that gets no
+/// further entry must not keep its log, nor be written anew again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_a_crash_kept_from_being_purged_is_purged_after_it() {
+    let patient = || StoreConfig { snapshot_bytes: 4 << 20, ..config() };
+    let disk = FakeDisk::new();
+    let store = open(&disk, patient()).await.unwrap();
+    let group = store.group_of(&user(2).uri);
+    for id in 0..20 {
+        post(&store, 1, 2, id, vec![7; 3_000]).await.unwrap();
+    }
+    store.close().await;
+    for die_at in 0..12 {
+        let disk = disk.kill();
+        let store = open(&disk, patient()).await.unwrap();
+        disk.plan(Plan { die_at: Some(die_at), ..Plan::default() });
+        store.snapshot(group).await;
+        let killed = disk.kill();
+        store.close().await;
+        let again = open(&killed, patient()).await.unwrap();
+        let log = |store: &Store| store.status().groups[usize::from(group.0)].log_bytes;
+        again.snapshot(group).await;
+        for _ in 0..1_000 {
+            if log(&again) < 10_000 {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+        assert!(log(&again) < 10_000, "dead before step {die_at}: the log is not purged");
+        assert_eq!(inbox(&again, 2).await.len(), 20);
+        again.close().await;
+    }
 }
 
 #[tokio::test]

@@ -16,8 +16,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Far beyond what anything here takes; only what hangs meets it.
-pub(super) const PATIENCE: Duration = Duration::from_secs(120);
+use crate::bed::{PATIENCE, until};
 
 /// A node of its own with this many users.
 pub(super) async fn node(users: usize) -> Bed {
@@ -56,25 +55,6 @@ pub(super) async fn attach(mut identity: Identity, role: Role, device: &str) -> 
     client.wait_attached(PATIENCE).await.expect("attached");
     until(&client, |event| matches!(event, Event::Updated { .. }).then_some(())).await;
     Arc::new(client)
-}
-
-/// The first event that is wanted.
-pub(super) async fn until<T>(client: &Client, wanted: impl Fn(&Event) -> Option<T>) -> T {
-    let look = async {
-        loop {
-            let event = client.next_event().await.expect("the client lives");
-            if let Some(found) = wanted(&event) {
-                return found;
-            }
-        }
-    };
-    timeout(PATIENCE, look).await.expect("the event comes")
-}
-
-/// The next call that rings at a client.
-pub(super) async fn rings(client: &Client) -> SessionId {
-    until(client, |event| if let Event::Incoming(call) = event { Some(call.session) } else { None })
-        .await
 }
 
 type Reporting = JoinHandle<Result<CallReport, ClientError>>;
@@ -139,6 +119,16 @@ impl Trace {
         while line["session_id"] != last.to_string().as_str() {
             line = self.next().await;
         }
+    }
+
+    /// The next session that begins, and its states up to one that begins with `last`.
+    pub(super) async fn states_of_next(&mut self, last: &str) -> (SessionId, Vec<String>) {
+        let first = timeout(PATIENCE, self.next()).await.expect("a session begins");
+        let session = first["session_id"].as_str().unwrap_or_default();
+        let session: SessionId = session.parse().expect("an id");
+        let mut states = vec![first["state"].as_str().unwrap_or_default().to_owned()];
+        states.extend(self.states(session, last).await);
+        (session, states)
     }
 
     /// The states of a session up to one that begins with `last`.

@@ -6,8 +6,9 @@ use crs_client::CallMedia;
 use crs_proto::wire::call::{HangupReason, SessionState, Who};
 use crs_proto::wire::life::Role;
 
-use super::bed::{self, Trace, answer, call, report, rings};
+use super::bed::{self, Trace, answer, call, report};
 use super::forwarder::Forwarder;
+use crate::bed::rings;
 
 const TALK: Duration = Duration::from_secs(5);
 /// What a side of a call of that length sends, at 20 ms a packet.
@@ -46,7 +47,7 @@ async fn a_call_goes_on_over_a_new_connection() {
         }
         let ended = trace.states(session, "hangup").await;
         let expected =
-            if caller_ends { "hangup(normal, caller)" } else { "hangup(normal, callee)" };
+            if caller_ends { "hangup(normal; caller)" } else { "hangup(normal; callee)" };
         assert_eq!(ended, [expected], "one end, nothing else happened to the session");
     }
     bed.end().await.expect("the node ends");
@@ -71,7 +72,7 @@ async fn a_party_that_does_not_come_back_ends_the_call() {
     let callee = report(talking).await;
     assert_eq!((callee.reason, callee.who), (HangupReason::ClientLost, Some(Who::Crs)));
     assert!(callee.talk_ms >= 29_000, "the caller had its time: {callee:?}");
-    assert_eq!(trace.states(session, "hangup").await, ["hangup(client-lost, crs)"]);
+    assert_eq!(trace.states(session, "hangup").await, ["hangup(client-lost; crs)"]);
     calling.abort();
     bed.end().await.expect("the node ends");
 }

@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use crs_client::{CallMedia, Event};
-use crs_proto::wire::call::{HangupReason, SessionState, Who};
+use crs_proto::codec::Op;
+use crs_proto::wire::Bytes64;
+use crs_proto::wire::call::{CallState, HangupReason, Invite, SessionState, Who};
 use crs_proto::wire::life::Role;
-use crs_types::{SessionId, Uri};
+use crs_proto::wire::relay::RelayKind;
+use crs_types::{Clock, SessionId, SystemClock, Uri};
 
-use super::bed::{self, Trace, answer, call, report, rings, until};
+use super::bed::{self, Trace, answer, call, report};
+use crate::bed::{rings, until};
 
 fn silent() -> CallMedia {
     CallMedia::default()
@@ -45,7 +49,7 @@ async fn calls_that_nobody_takes_say_why() {
         assert_eq!((report.who, report.answered), (Some(Who::Callee), false));
         let word = if reason == HangupReason::Busy { "busy" } else { "declined" };
         let states = trace.states(session, "hangup").await;
-        assert_eq!(states, [format!("hangup({word}, callee)")]);
+        assert_eq!(states, [format!("hangup({word}; callee)")]);
     }
 
     let calling = call(&alice, &to, silent());
@@ -55,7 +59,7 @@ async fn calls_that_nobody_takes_say_why() {
     assert_eq!(ended(&bob, session).await, Some(HangupReason::Cancelled));
     let cancelled = report(calling).await;
     assert_eq!((cancelled.reason, cancelled.who), (HangupReason::Cancelled, Some(Who::Caller)));
-    assert_eq!(trace.states(session, "hangup").await, ["hangup(cancelled, caller)"]);
+    assert_eq!(trace.states(session, "hangup").await, ["hangup(cancelled; caller)"]);
 
     let unreached = report(call(&alice, &absent, silent())).await;
     assert_eq!(unreached.state, SessionState::ResponderNotConnected);
@@ -93,6 +97,23 @@ async fn the_first_device_that_answers_takes_the_call() {
     assert_eq!(callee.who, Some(Who::Caller));
     let states = trace.states(session, "hangup").await;
     assert!(states.contains(&"talk".to_owned()), "{states:?}");
-    assert_eq!(states.last().map(String::as_str), Some("hangup(normal, caller)"));
+    assert_eq!(states.last().map(String::as_str), Some("hangup(normal; caller)"));
+    bed.end().await.expect("the node ends");
+}
+
+/// As a client that does not look its callee up.
+#[tokio::test]
+async fn an_invite_to_a_number_that_nobody_has_is_not_found() {
+    let bed = bed::node(2).await;
+    let alice = bed::client(&bed, 0).await;
+    let absent = bed.users.identities[1].uri.clone();
+    let mut trace = Trace::start(&bed, &alice, &absent).await;
+    let session = SessionId::from_parts(SystemClock::new().now(), [7; 10]);
+    let (to, offer) = (nobody(), Bytes64(vec![1]));
+    let invite = Invite { session, to, offer, media: RelayKind::Rtp };
+    let state: CallState = alice.request(Op::Invite(invite)).await.expect("an answer");
+    assert_eq!(state.state, SessionState::ResponderNotFound);
+    let states = trace.states(session, "responder").await;
+    assert_eq!(states.last().map(String::as_str), Some("responder not found"));
     bed.end().await.expect("the node ends");
 }

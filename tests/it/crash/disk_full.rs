@@ -11,6 +11,7 @@ use std::time::Duration;
 use nix::sys::statvfs::statvfs;
 
 use super::bed::Bed;
+use crate::bed::checked;
 
 const MIB: u64 = 1 << 20;
 /// Enough for the node's own files (reserve and log segments).
@@ -60,7 +61,7 @@ fn a_full_disk_refuses_posts_by_name_and_nothing_else() {
     let least = free(folder.path()) - MARGIN;
     let mut bed = Bed::start(folder.path(), &[format!("disk-min-free {least}")]);
     for text in ["one", "two"] {
-        bed.checked(&mut bed.send(text, "30s"));
+        checked(&mut bed.send(text, "30s"));
     }
     let filler = fill(folder.path());
     wait_until_full(&bed);

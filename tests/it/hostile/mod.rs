@@ -4,5 +4,6 @@
 mod floods;
 mod hello;
 mod limits;
+mod network;
 mod node;
 mod silence;

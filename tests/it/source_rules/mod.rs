@@ -2,4 +2,5 @@
 
 mod arrows;
 mod names;
+mod planted;
 mod shape;

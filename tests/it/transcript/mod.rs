@@ -2,6 +2,7 @@
 
 mod bash;
 mod document;
+mod pasted;
 
 use document::{Step, matches, parse};
 
@@ -29,4 +30,9 @@ fn replay(name: &str) {
 #[test]
 fn the_operators_first_hour_is_as_written() {
     replay("docs/operator/first-hour.md");
+}
+
+#[test]
+fn the_smallest_configuration_works_as_written() {
+    replay("docs/operator/running.md");
 }

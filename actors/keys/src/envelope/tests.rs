@@ -125,6 +125,9 @@ fn senders_cannot_pose_as_others() {
         seal(b"x", &world.route, &mallory, &certificate, &mut rng),
         Err(EnvelopeError::Route { .. })
     ));
+    // … and whoever seals it all the same is not the sender that the route names …
+    let envelope = seal_unchecked(b"x", &world.route, &mallory, &certificate, &mut rng).unwrap();
+    assert!(matches!(world.open(&envelope), Err(EnvelopeError::Route { .. })));
     // … with a certificate of another's name but the own key, the signature does not verify …
     let mut forged = world.sender.clone();
     forged.sign_key = mallory.sign_key;

@@ -6,17 +6,19 @@
 //! generation; valid from the start of the month to its end plus 60 days.
 //!
 //! Order of use: [`claimed`] names the account and user before anything is checked, so that the
-//! caller can pick *that account's* CAs; [`verify_client_chain`] then decides; what the identity
+//! caller can pick *that account's* CAs; [`verify_client`] then decides; what the identity
 //! may do at this moment is [`crs_types::Period::standing`].
 
+mod issuer;
 pub mod profile;
 mod verify;
 
 use crs_types::{AccountId, Generation, Period, Uri};
 use rustls_pki_types::CertificateDer;
 
-pub(crate) use verify::verify_chain;
-pub use verify::{subject_public_key, verify_ca, verify_client_chain};
+pub use issuer::{IssuerId, issuer};
+pub(crate) use verify::{parse, verify_certificate};
+pub use verify::{refuse, subject_public_key, verify_ca, verify_client};
 
 /// A user of an account with keys of one period.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +87,9 @@ pub enum IdentityError {
     /// Its validity is over.
     #[error("the certificate has expired")]
     Expired,
+    /// A newer generation of the user's keys is in force (told by whoever knows the account).
+    #[error("the certificate's generation was revoked")]
+    Revoked,
     /// Validity and key period contradict each other.
     #[error("the certificate's validity is not within its key period {0} plus 60 days")]
     Period(Period),
@@ -98,7 +103,7 @@ pub enum IdentityError {
 
 /// Account and user as claimed by an end-entity certificate, before any check.
 pub fn claimed(end_entity: &CertificateDer<'_>) -> Result<Claimed, IdentityError> {
-    let certificate = verify::parse(end_entity)?;
+    let certificate = parse(end_entity)?;
     verify::claimed_in(&certificate)
 }
 
@@ -109,7 +114,7 @@ pub fn claimed_account(end_entity: &CertificateDer<'_>) -> Result<AccountId, Ide
 
 /// Everything a certificate claims about its user: nothing has been verified.
 pub fn unverified(end_entity: &CertificateDer<'_>) -> Result<UserIdentity, IdentityError> {
-    verify::identity_in(&verify::parse(end_entity)?)
+    verify::identity_in(&parse(end_entity)?)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use rcgen::{CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, SanType};
 
 use super::*;
-use crate::account_ca::{self, Validity};
+use crate::account_ca::{self, AccountCa, Validity};
 use crate::fixture::{Domain, NOW, domain, period};
 use crate::p256::SigningKey;
 
@@ -37,14 +37,14 @@ fn unusual(
 }
 
 fn verdict(domain: &Domain, certificate: &CertificateDer<'_>) -> Result<(), IdentityError> {
-    verify_client_chain(certificate, &[], &domain.trust.cas, NOW).map(|_| ())
+    verify_client(certificate, &domain.trust.cas, NOW).map(|_| ())
 }
 
 #[test]
 fn a_user_of_the_account_is_recognised() {
     let mut acme = domain("Acme", 1);
     let keys = acme.keys(USER, MONTH);
-    let identity = verify_client_chain(&keys.sign_cert, &[], &acme.trust.cas, NOW).unwrap();
+    let identity = verify_client(&keys.sign_cert, &acme.trust.cas, NOW).unwrap();
     assert_eq!(identity, acme.identity(USER, MONTH));
     assert_eq!(claimed_account(&keys.sign_cert), Ok(AccountId::parse("aCME").unwrap()));
     let plain = unusual(&mut acme, |_| {});
@@ -71,7 +71,7 @@ fn another_accounts_ca_does_not_speak_for_this_account() {
         verdict(&acme, &keys.sign_cert),
         Err(IdentityError::NotIssuedByAccount { .. })
     ));
-    let none = verify_client_chain(&acme.keys(USER, MONTH).sign_cert, &[], &[], NOW);
+    let none = verify_client(&acme.keys(USER, MONTH).sign_cert, &[], NOW);
     assert!(matches!(none, Err(IdentityError::NoCa { .. })));
 }
 
@@ -79,7 +79,7 @@ fn another_accounts_ca_does_not_speak_for_this_account() {
 fn validity_begins_and_ends_with_the_month_and_sixty_days() {
     let mut acme = domain("acme", 1);
     let keys = acme.keys(USER, MONTH);
-    let at = |now| verify_client_chain(&keys.sign_cert, &[], &acme.trust.cas, now).map(|_| ());
+    let at = |now| verify_client(&keys.sign_cert, &acme.trust.cas, now).map(|_| ());
     let month = period(MONTH);
     let end = month.end().plus(crs_types::period::UPDATE_ONLY);
     assert_eq!(at(month.start()), Ok(()));
@@ -149,7 +149,7 @@ fn the_key_period_extension_is_demanded_and_must_agree_with_the_validity() {
 fn a_user_certificate_cannot_issue() {
     let mut acme = domain("acme", 1);
     let user = acme.keys(USER, MONTH);
-    let pretender = account_ca::AccountCa::from_parts(
+    let pretender = AccountCa::from_parts(
         acme.ca.account().clone(),
         user.sign_key.clone(),
         user.sign_cert.clone(),
@@ -158,8 +158,7 @@ fn a_user_certificate_cannot_issue() {
     let key = SigningKey::generate(&mut acme.rng);
     let validity = Validity::of_period(identity.period);
     let forged = pretender.issue_user(&identity, &key, validity, &mut acme.rng).unwrap();
-    let chain = [user.sign_cert.clone()];
-    assert!(verify_client_chain(&forged, &chain, &acme.trust.cas, NOW).is_err());
+    assert!(verify_client(&forged, &acme.trust.cas, NOW).is_err());
     assert!(verify_ca(&user.sign_cert).is_err());
 }
 
@@ -182,8 +181,26 @@ fn generations_are_carried() {
     let key = SigningKey::generate(&mut acme.rng);
     let validity = Validity::of_period(identity.period);
     let der = acme.ca.issue_user(&identity, &key, validity, &mut acme.rng).unwrap();
-    let found = verify_client_chain(&der, &[], &acme.trust.cas, NOW).unwrap();
+    let found = verify_client(&der, &acme.trust.cas, NOW).unwrap();
     assert_eq!(found.generation, Generation(u32::MAX));
+}
+
+/// Whatever a certificate says of its issuer: it is the key that may be stolen.
+#[test]
+fn the_issuer_is_whose_key_signed() {
+    let (mut one, other) = (domain("acme", 1), domain("acme", 2));
+    let cas = [&other, &one].map(|domain| domain.ca.certificate().clone());
+    let first = IssuerId::of(&cas[1]).unwrap();
+    let honest = one.keys(USER, MONTH).sign_cert;
+    assert_eq!(issuer(&honest, &cas), Some(first));
+    let (account, key) = (one.ca.account().clone(), one.ca.key().clone());
+    // The name and the key identifier of the other CA.
+    one.ca = AccountCa::from_parts(account.clone(), key.clone(), cas[0].clone());
+    let lying = one.keys(USER, MONTH).sign_cert;
+    assert_eq!((issuer(&lying, &cas), issuer(&lying, &cas[..1])), (Some(first), None));
+    let renewed = AccountCa::with_key(account, key, &mut one.rng, NOW).unwrap();
+    assert_ne!(*renewed.certificate(), cas[1]);
+    assert_eq!(IssuerId::of(renewed.certificate()), Ok(first));
 }
 
 proptest! {
@@ -191,7 +208,7 @@ proptest! {
     fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
         let der = CertificateDer::from(bytes);
         prop_assert!(claimed(&der).is_err());
-        prop_assert!(verify_client_chain(&der, &[], std::slice::from_ref(&der), NOW).is_err());
+        prop_assert!(verify_client(&der, std::slice::from_ref(&der), NOW).is_err());
         prop_assert!(verify_ca(&der).is_err());
     }
 

@@ -220,6 +220,33 @@ fn decrypt(
     cipher.open(&iv, sealed, &aad)
 }
 
+/// The file with its inner object changed, by whoever has the account secret.
+#[cfg(test)]
+pub(super) fn tampered(
+    file: &[u8],
+    secret: &Secret,
+    account: &AccountId,
+    change: impl FnOnce(&mut CoseSign1),
+) -> Vec<u8> {
+    let inner = decrypt(file, secret, account).expect("our own file");
+    let mut object = CoseSign1::from_tagged_slice(&inner).expect("our own object");
+    change(&mut object);
+    let changed = object.to_tagged_vec().expect("an object");
+    let (cipher, iv) = (Cipher::from_secret(secret).expect("a secret"), [9; 12]);
+    let protected = HeaderBuilder::new()
+        .algorithm(cipher.algorithm)
+        .key_id(account.as_str().as_bytes().to_vec())
+        .build();
+    CoseEncrypt0Builder::new()
+        .protected(protected)
+        .unprotected(HeaderBuilder::new().iv(iv.to_vec()).build())
+        .try_create_ciphertext(&changed, b"", |plain, aad| cipher.seal(&iv, plain, aad))
+        .expect("sealed")
+        .build()
+        .to_tagged_vec()
+        .expect("a file")
+}
+
 fn expect_account(header: &Header, expected: &AccountId) -> Result<(), UpdateError> {
     let found = String::from_utf8_lossy(&header.key_id);
     if AccountId::parse(&found).is_ok_and(|found| found == *expected) {

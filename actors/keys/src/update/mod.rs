@@ -15,10 +15,9 @@ pub use admissible::{Admission, Inadmissible, admissible};
 pub use claimed::claimed_account;
 pub use cms_key::{CmsKey, CmsPublicKey, Succession};
 pub use content::{TeamCode, UpdateFile, UpdateUser};
+pub use crs_types::limits::{ACCOUNT_SECRET_MIN as SECRET_MIN, UPDATE_FILE_MAX as FILE_MAX};
 pub use file::{Opened, Pin, PinOutcome, UpdateError, open, open_inner, seal};
 
-/// Largest update file in bytes.
-pub const FILE_MAX: usize = 256 * 1024 * 1024;
 /// Most users in one file.
 pub const USERS_MAX: usize = 100_000;
 /// Most team codes in one file.
@@ -31,8 +30,6 @@ pub const ITEM_MAX: usize = 8 * 1024;
 pub const DOMAIN_TOKEN_MAX: usize = 4 * 1024;
 /// Most CMS keys in a succession.
 pub const SUCCESSION_MAX: usize = 16;
-/// Shortest account secret in bytes; from 32 bytes on AES-256-GCM is used.
-pub const SECRET_MIN: usize = 16;
 
 #[cfg(test)]
 mod tests;

@@ -125,6 +125,29 @@ fn the_account_secret_alone_does_not_make_a_file() {
     ));
 }
 
+/// With the pinned key in the header, but without that key.
+#[test]
+fn what_the_cms_has_not_signed_is_refused() {
+    let file = sealed(&secret(32), &key(9), &Succession::default());
+    let pin = key(9).public_key();
+    let outcome = |change: &dyn Fn(&mut coset::CoseSign1)| {
+        let changed = file::tampered(&file, &secret(32), &account(), |object| change(object));
+        reopened(&changed, Pin::Key(&pin))
+    };
+    assert_eq!(outcome(&|_| {}), Ok(PinOutcome::Same), "the secret alone makes the outer layer");
+    let refused = Err(UpdateError::BadSignature);
+    let newer = |payload: &[u8]| {
+        let mut update = open_inner(payload).unwrap();
+        update.serial += 1;
+        cbor::encode(&update)
+    };
+    assert_eq!(outcome(&|object| object.payload = object.payload.as_deref().map(newer)), refused);
+    assert_eq!(outcome(&|object| object.signature[0] ^= 1), refused);
+    assert_eq!(outcome(&|object| object.signature.clear()), refused);
+    let mallory = |input: &[u8]| key(66).sign(input);
+    assert_eq!(outcome(&|object| object.signature = mallory(&object.tbs_data(b""))), refused);
+}
+
 #[test]
 fn unknown_versions_are_refused_by_name() {
     let (update, _) = domain("acme", 1).update(&USERS, MONTH);

@@ -1,15 +1,13 @@
 //! Limits of form that the types alone do not hold: sizes, counts, closed word lists.
 
-use crs_types::limits::{BODY_MAX, OFFER_MAX, WIRE_INTEGER_MAX};
+use crs_types::limits::{ACK_MAX, BODY_MAX, OFFER_MAX, WIRE_INTEGER_MAX};
 
 use super::op::Op;
 use crate::session::DetailWord;
-use crate::wire::call::{Hangup, HangupReason};
+use crate::wire::call::Hangup;
 use crate::wire::life::{Attach, ClientInfo};
 use crate::wire::{ErrorBody, ErrorCode};
 
-/// Most arrival numbers in one `msg.ack`.
-pub const ACK_MAX: usize = 256;
 /// Longest text of `client_info` in bytes.
 pub const CLIENT_INFO_MAX: usize = 64;
 /// Most sessions in `resume`.
@@ -66,7 +64,7 @@ fn check_attach(attach: &Attach) -> Result<(), ErrorBody> {
 }
 
 fn check_hangup(hangup: &Hangup) -> Result<(), ErrorBody> {
-    if !client_may_say(hangup.reason) {
+    if !hangup.reason.is_for_clients() {
         return Err(bad("`reason` is one that only the server may give".to_owned()));
     }
     match &hangup.detail {
@@ -74,30 +72,6 @@ fn check_hangup(hangup: &Hangup) -> Result<(), ErrorBody> {
             Err(bad("`detail` is not one of the documented words for clients".to_owned()))
         }
         Some(_) | None => Ok(()),
-    }
-}
-
-/// The reasons that a client may give (docs/protocol.md, *Calls*).
-fn client_may_say(reason: HangupReason) -> bool {
-    match reason {
-        HangupReason::Normal
-        | HangupReason::Busy
-        | HangupReason::Declined
-        | HangupReason::Cancelled
-        | HangupReason::MediaFailed
-        | HangupReason::Incompatible
-        | HangupReason::Error => true,
-        HangupReason::NoAnswer
-        | HangupReason::AnsweredElsewhere
-        | HangupReason::NotAllowed
-        | HangupReason::MediaTimeout
-        | HangupReason::RelayLimit
-        | HangupReason::PeerLinkDown
-        | HangupReason::Replaced
-        | HangupReason::Shutdown
-        | HangupReason::ClientLost
-        | HangupReason::Capacity
-        | HangupReason::Operator => false,
     }
 }
 

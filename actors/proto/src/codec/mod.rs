@@ -15,7 +15,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub use check::{ACK_MAX, CLIENT_INFO_MAX, RESUME_MAX};
+pub use check::{CLIENT_INFO_MAX, RESUME_MAX};
 pub use encode::{encode_error, encode_event, encode_ok, encode_request};
 pub use header::DEPTH_MAX;
 pub use op::{Event, Op, OpName};

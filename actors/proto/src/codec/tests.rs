@@ -1,6 +1,6 @@
 //! Frames: what is read, what is refused and how the refusal is worded, that nothing panics.
 
-use crs_types::limits::{BODY_MAX, FRAME_MAX, OFFER_MAX};
+use crs_types::limits::{ACK_MAX, BODY_MAX, FRAME_MAX, OFFER_MAX};
 use proptest::prelude::*;
 
 use super::*;
@@ -84,6 +84,11 @@ fn malformed_frames_name_the_field_and_keep_the_id() {
             r#"{"id":1,"op":"attach","role":"primary","device":"a\u0000"}"#,
             Some(1),
             "field `device`",
+        ),
+        (
+            r#"{"id":1,"op":"attach","role":"primary","device":"a","client_info":["by","position","1"]}"#,
+            Some(1),
+            "field `client_info`",
         ),
         (r#"{"id":1,"op":"lookup","uri":"\ud800"}"#, Some(1), "field `uri`"),
     ] {

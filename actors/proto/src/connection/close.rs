@@ -17,12 +17,8 @@ pub enum Close {
     TooBig,
     /// Requests were refused too often: rates, in-flight limit, malformed frames.
     Flood,
-    /// The client does not read what it asked for.
-    SlowReader,
     /// Posts to too many receivers have failed: reconnect and repeat the outbox in order.
     TooManyFailed,
-    /// The server failed.
-    Internal,
     /// The client did not answer a keep-alive ping.
     KeepaliveTimeout,
     /// `crs-cli purge`.
@@ -40,9 +36,8 @@ impl Close {
             Self::Protocol => 1002,
             Self::Binary => 1003,
             Self::NotUtf8 => 1007,
-            Self::Flood | Self::SlowReader | Self::Denied => 1008,
+            Self::Flood | Self::Denied => 1008,
             Self::TooBig => 1009,
-            Self::Internal => 1011,
             Self::TooManyFailed => 1013,
             Self::KeepaliveTimeout => 4000,
             Self::Purged => 4001,
@@ -59,9 +54,7 @@ impl Close {
             Self::NotUtf8 => "not-utf-8",
             Self::TooBig => "too-large",
             Self::Flood => "flood",
-            Self::SlowReader => "slow-reader",
             Self::TooManyFailed => "too-many-failed-posts",
-            Self::Internal => "internal",
             Self::KeepaliveTimeout => "keepalive-timeout",
             Self::Purged => "purged",
             Self::Denied => "denied",

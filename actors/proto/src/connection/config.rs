@@ -10,7 +10,7 @@ use crate::rate::Rate;
 pub struct ConnectionConfig {
     /// How dead connections are found.
     pub keep_alive: KeepAliveConfig,
-    /// Rates of one connection.
+    /// Rates of a user and, for refusals, of a connection.
     pub rates: Rates,
     /// Requests under way at once.
     pub in_flight: u8,
@@ -18,7 +18,7 @@ pub struct ConnectionConfig {
     pub outbox: OutboxLimits,
 }
 
-/// Token buckets of one connection.
+/// Token buckets: of a user over all of its connections, `refusals` of one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rates {
     /// `attach`.
@@ -31,7 +31,8 @@ pub struct Rates {
     pub lookup: Rate,
     /// Every other op.
     pub other: Rate,
-    /// Refused requests (rate, in-flight limit, malformed); beyond it the connection is cut.
+    /// Refused requests (rate, in-flight limit, malformed) of one connection; beyond it the
+    /// connection is cut, which is all that this one is for.
     pub refusals: Rate,
 }
 

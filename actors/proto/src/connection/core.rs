@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crs_types::{Mono, Timestamp};
 
+use super::buckets::UserBuckets;
 use super::close::Close;
 use super::config::ConnectionConfig;
 use super::order::{PostOrder, Turn, breaks_order};
@@ -108,17 +109,16 @@ pub enum Due {
     Close(Close),
 }
 
+/// The client does not read what it asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlowReader;
+
 /// The core of one connection.
 #[derive(Debug)]
 pub struct Connection {
     terms: CertificateTerms,
     registration: Registration,
     keep_alive: KeepAlive,
-    attach: Bucket,
-    invite: Bucket,
-    message: Bucket,
-    lookup: Bucket,
-    other: Bucket,
     refusals: Bucket,
     events: u64,
     queued_bytes: u32,
@@ -134,11 +134,6 @@ impl Connection {
             terms,
             registration: Registration::None,
             keep_alive: KeepAlive::new(now.mono),
-            attach: Bucket::default(),
-            invite: Bucket::default(),
-            message: Bucket::default(),
-            lookup: Bucket::default(),
-            other: Bucket::default(),
             refusals: Bucket::default(),
             events: 0,
             queued_bytes: 0,
@@ -148,10 +143,11 @@ impl Connection {
         }
     }
 
-    /// A text frame came, parsed by [`crate::codec::parse_request`].
+    /// A text frame came, parsed by [`crate::codec::parse_request`]; `user` holds the rates.
     pub fn receive(
         &mut self,
         config: &ConnectionConfig,
+        user: &mut UserBuckets,
         frame: Result<Request, Refusal>,
         now: Now,
     ) -> Admission {
@@ -160,7 +156,7 @@ impl Connection {
             Ok(request) => request,
             Err(Refusal { id, body }) => return self.refuse(config, id, body, now),
         };
-        if let Err(error) = self.admit(config, &request.op, now) {
+        if let Err(error) = self.admit(config, user, &request.op, now) {
             return self.refuse_op(config, &request, error, now);
         }
         if let Op::Post(post) = &request.op {
@@ -230,17 +226,22 @@ impl Connection {
         self.events
     }
 
-    /// A frame is to be queued for sending. `Err` when the client does not keep up.
-    pub fn queue(&mut self, config: &ConnectionConfig, bytes: usize) -> Result<(), Close> {
+    /// A frame is to be queued for sending. `Err`: cut the connection without a further word.
+    pub fn queue(&mut self, config: &ConnectionConfig, bytes: usize) -> Result<(), SlowReader> {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let total = self.queued_bytes.saturating_add(bytes);
         let full = self.queued_frames >= config.outbox.frames || total > config.outbox.bytes;
         if self.queued_frames > 0 && full {
-            return Err(Close::SlowReader);
+            return Err(SlowReader);
         }
         self.queued_frames += 1;
         self.queued_bytes = total;
         Ok(())
+    }
+
+    /// More than half of what may wait to be sent does.
+    pub fn is_behind(&self, config: &ConnectionConfig) -> bool {
+        self.queued_frames > config.outbox.frames / 2 || self.queued_bytes > config.outbox.bytes / 2
     }
 
     /// A queued frame was written to the socket.
@@ -302,47 +303,19 @@ impl Connection {
             && matches!(self.registration, Registration::Attached(_))
     }
 
-    fn admit(&mut self, config: &ConnectionConfig, op: &Op, now: Now) -> Result<(), ErrorBody> {
+    fn admit(
+        &self,
+        config: &ConnectionConfig,
+        user: &mut UserBuckets,
+        op: &Op,
+        now: Now,
+    ) -> Result<(), ErrorBody> {
         if self.in_flight >= config.in_flight {
             let text = format!("at most {} requests may be under way", config.in_flight);
             return Err(ErrorBody::new(ErrorCode::InFlight, text));
         }
-        self.take_token(config, op, now)?;
+        user.take(&config.rates, op, now.mono)?;
         self.allowed(op, now)
-    }
-
-    fn take_token(
-        &mut self,
-        config: &ConnectionConfig,
-        op: &Op,
-        now: Now,
-    ) -> Result<(), ErrorBody> {
-        let rates = &config.rates;
-        let (bucket, rate) = match op {
-            Op::Attach(_) => (&mut self.attach, rates.attach),
-            Op::Invite(_) => (&mut self.invite, rates.invite),
-            Op::Post(_) => (&mut self.message, rates.message),
-            Op::Lookup(_) => (&mut self.lookup, rates.lookup),
-            Op::Detach(_)
-            | Op::Bye(_)
-            | Op::Time(_)
-            | Op::Ringing(_)
-            | Op::Answer(_)
-            | Op::Hangup(_)
-            | Op::Fetch(_)
-            | Op::Ack(_)
-            | Op::Alloc(_)
-            | Op::Refresh(_)
-            | Op::Free(_)
-            | Op::UpdateGet(_)
-            | Op::UpdateConfirm(_) => (&mut self.other, rates.other),
-        };
-        bucket.take(rate, now.mono).map_err(|wait| {
-            let text =
-                format!("`{}` is limited to {} a minute", op.name().as_str(), rate.per_minute);
-            let retry_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
-            ErrorBody::retry(ErrorCode::RateLimited, text, retry_ms)
-        })
     }
 
     fn allowed(&self, op: &Op, now: Now) -> Result<(), ErrorBody> {
@@ -362,7 +335,9 @@ impl Connection {
             | Op::Refresh(_)
             | Op::Free(_) => {}
         }
-        if !self.terms.full_at(now.wall) {
+        // Whether there is an update for the user, the shell knows: it denies this attach.
+        let asks_why = self.registration == Registration::None && op.name() == OpName::Attach;
+        if !self.terms.full_at(now.wall) && !asks_why {
             return Err(ErrorBody::denied(
                 DeniedReason::UpdateRequired,
                 "the certificate's period is over: fetch and confirm the key update, then reconnect",

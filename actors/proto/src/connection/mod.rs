@@ -5,8 +5,10 @@
 //! each admitted request [`Connection::finished`] exactly once (its replies may come in any
 //! order); [`Connection::poll`] whenever [`Connection::next_wake`] has passed. What they return
 //! is carried out by the shell: admitted requests are run, refusals are sent, a [`Close`] ends
-//! the WebSocket. The core holds no account data and is under 256 bytes when idle.
+//! the WebSocket. The core holds no account data and is under 256 bytes when idle; the rates of
+//! its user come as an argument, for they outlive the connection ([`UserBuckets`]).
 
+mod buckets;
 mod close;
 mod config;
 mod core;
@@ -14,7 +16,10 @@ mod order;
 #[cfg(test)]
 mod tests;
 
+pub use buckets::UserBuckets;
 pub use close::Close;
 pub use config::{ConnectionConfig, OutboxLimits, Rates};
-pub use core::{Admission, CertificateTerms, Connection, Due, Now, Outcome, Registration};
+pub use core::{
+    Admission, CertificateTerms, Connection, Due, Now, Outcome, Registration, SlowReader,
+};
 pub use order::{BROKEN_RECEIVERS_MAX, breaks_order};

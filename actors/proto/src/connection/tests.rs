@@ -15,9 +15,12 @@ use crate::wire::lookup::Lookup;
 use crate::wire::message::{Fetch, Post};
 use crate::wire::{Bytes64, ErrorBody, ErrorCode};
 
+mod states;
+
 struct Rig {
     core: Connection,
     config: ConnectionConfig,
+    user: UserBuckets,
     now: Now,
     next: u64,
 }
@@ -28,7 +31,13 @@ impl Rig {
     fn new() -> Self {
         let now = Now { mono: Mono::from_micros(0), wall: Timestamp::from_millis(0) };
         let core = Connection::new(CertificateTerms::Full { until: UNTIL }, now);
-        Self { core, config: ConnectionConfig::default(), now, next: 0 }
+        Self {
+            core,
+            config: ConnectionConfig::default(),
+            user: UserBuckets::default(),
+            now,
+            next: 0,
+        }
     }
 
     fn attached() -> Self {
@@ -41,7 +50,7 @@ impl Rig {
     fn receive(&mut self, op: Op) -> Admission {
         self.next += 1;
         let request = Request { id: RequestId(self.next), op };
-        self.core.receive(&self.config, Ok(request), self.now)
+        self.core.receive(&self.config, &mut self.user, Ok(request), self.now)
     }
 
     fn refused(&mut self, op: Op) -> ErrorCode {
@@ -119,7 +128,12 @@ fn only_a_few_ops_need_no_registration() {
 fn an_old_certificate_only_fetches_updates() {
     let mut rig = Rig::new();
     rig.core = Connection::new(CertificateTerms::UpdateOnly, rig.now);
-    let Admission::Refuse { error, .. } = rig.receive(attach()) else { panic!() };
+    // The shell denies it: it knows whether there is an update for the user.
+    assert!(runs(&rig.receive(attach())));
+    rig.done(Outcome::NotAttached);
+    let Admission::Refuse { error, .. } = rig.receive(Op::Fetch(Fetch::default())) else {
+        panic!()
+    };
     assert_eq!(error.reason, Some(DeniedReason::UpdateRequired));
     let get = Op::UpdateGet(crate::wire::keys::UpdateGet { period: "2026-11".parse().unwrap() });
     assert!(runs(&rig.receive(get)));
@@ -231,10 +245,10 @@ fn a_flood_is_refused_and_then_cut() {
     rig.config.rates.refusals = Rate { per_minute: 60, burst: 3 };
     let bad = || Err(Refusal { id: None, body: ErrorBody::new(ErrorCode::Malformed, "x") });
     for _ in 0..3 {
-        let admission = rig.core.receive(&rig.config, bad(), rig.now);
+        let admission = rig.core.receive(&rig.config, &mut rig.user, bad(), rig.now);
         assert!(matches!(admission, Admission::Refuse { id: None, .. }));
     }
-    let admission = rig.core.receive(&rig.config, bad(), rig.now);
+    let admission = rig.core.receive(&rig.config, &mut rig.user, bad(), rig.now);
     let Admission::RefuseAndClose { close, .. } = admission else { panic!("{admission:?}") };
     assert_eq!((close, close.code(), close.reason()), (Close::Flood, 1008, "flood"));
 }
@@ -359,15 +373,72 @@ fn a_client_that_does_not_read_is_cut() {
     rig.config.outbox = OutboxLimits { frames: 2, bytes: 100 };
     // One frame always fits.
     assert_eq!(rig.core.queue(&rig.config, 1000), Ok(()));
-    assert_eq!(rig.core.queue(&rig.config, 1), Err(Close::SlowReader));
+    assert_eq!(rig.core.queue(&rig.config, 1), Err(SlowReader));
     rig.core.sent(1000);
     assert_eq!(rig.core.queue(&rig.config, 10), Ok(()));
     assert_eq!(rig.core.queue(&rig.config, 10), Ok(()));
-    assert_eq!(rig.core.queue(&rig.config, 10), Err(Close::SlowReader));
+    assert_eq!(rig.core.queue(&rig.config, 10), Err(SlowReader));
 }
 
 #[test]
 fn events_are_numbered_from_one() {
     let mut rig = Rig::new();
     assert_eq!((rig.core.next_event(), rig.core.next_event()), (1, 2));
+}
+
+/// A reconnect is a new core over the same buckets, and so is a second connection beside it.
+#[test]
+fn a_new_connection_of_a_user_brings_no_tokens() {
+    let mut rig = Rig::new();
+    for n in 0..10 {
+        rig.core = Connection::new(CertificateTerms::Full { until: UNTIL }, rig.now);
+        assert!(runs(&rig.receive(attach())), "{n}");
+    }
+    rig.core = Connection::new(CertificateTerms::Full { until: UNTIL }, rig.now);
+    let Admission::Refuse { error, .. } = rig.receive(attach()) else { panic!() };
+    assert_eq!((error.code, error.retry_ms), (ErrorCode::RateLimited, Some(6_001)));
+    // The other classes are not touched, and another user is not either.
+    assert!(runs(&rig.receive(time())));
+    rig.user = UserBuckets::default();
+    assert!(runs(&rig.receive(attach())));
+}
+
+/// Up to that moment forgetting would be a way around the rate, from then on it is none.
+#[test]
+fn buckets_may_be_forgotten_when_all_are_full() {
+    let mut rig = Rig::attached();
+    assert_eq!(UserBuckets::default().full_at(), Mono::default());
+    rig.receive(time());
+    assert_eq!(rig.user.full_at(), rig.now.mono.plus(Duration::from_secs(6)), "of the attach");
+    (0..20).for_each(|n| drop(rig.receive(post(&format!("+46{}", 1000 + n), 1))));
+    let full_at = rig.now.mono.plus(Duration::from_secs(10));
+    assert_eq!(rig.user.full_at(), full_at, "of the posts");
+    let mut kept = rig.user;
+    let mut fresh = UserBuckets::default();
+    for _ in 0..200 {
+        let (rates, op) = (&rig.config.rates, post("+46701", 1));
+        assert_eq!(kept.take(rates, &op, full_at), fresh.take(rates, &op, full_at));
+    }
+}
+
+/// design.md §5: whoever may try again is told when, except behind a failed post.
+#[test]
+fn every_error_that_may_pass_says_when_to_try_again() {
+    for code in [
+        ErrorCode::RateLimited,
+        ErrorCode::InFlight,
+        ErrorCode::Quota,
+        ErrorCode::Unavailable,
+        ErrorCode::DiskFull,
+        ErrorCode::RelayLimit,
+        ErrorCode::Capacity,
+        ErrorCode::Internal,
+    ] {
+        assert!(breaks_order(code) || code == ErrorCode::RelayLimit);
+        assert!(ErrorBody::new(code, "").retry_ms.is_some_and(|ms| ms >= 100), "{code:?}");
+    }
+    assert_eq!(ErrorBody::new(ErrorCode::Quota, "").retry_ms, Some(60_000));
+    for code in [ErrorCode::OrderBroken, ErrorCode::IdConflict, ErrorCode::NotFound] {
+        assert_eq!(ErrorBody::new(code, "").retry_ms, None, "{code:?}");
+    }
 }

@@ -328,8 +328,9 @@ fn read_xor_address(value: &[u8], id: &TransactionId) -> Option<SocketAddr> {
     let (head, address) = value.split_first_chunk::<4>()?;
     let port = u16::from_be_bytes([head[2] ^ pad[0], head[3] ^ pad[1]]);
     let mut octets = [0u8; 16];
-    for (at, octet) in address.iter().enumerate() {
-        *octets.get_mut(at)? = octet ^ pad[at];
+    // A longer one is refused below; anybody may send it.
+    for ((octet, byte), pad) in octets.iter_mut().zip(address).zip(pad) {
+        *octet = byte ^ pad;
     }
     let ip = match (head[1], address.len()) {
         (1, 4) => IpAddr::V4(Ipv4Addr::new(octets[0], octets[1], octets[2], octets[3])),

@@ -104,6 +104,25 @@ fn the_relay_checks_before_it_answers_and_binds() {
     assert!(client::accepted(&rig.credentials, response.as_bytes(), id).is_some());
 }
 
+/// Whoever knows the password and has seen a check must be where it was sent to.
+#[test]
+fn a_check_is_answered_from_where_it_was_sent_to() {
+    let mut rig = Rig::new();
+    let (_, request) = rig.request();
+    let check = rig.handle(request.as_bytes(), home()).send.unwrap().1;
+    let answer = client::answer_check(&rig.credentials, check.as_bytes(), relay()).unwrap();
+    let stolen = rig.handle(answer.as_bytes(), elsewhere());
+    assert_eq!(ignored(&stolen), Some(Ignored::Unexpected));
+    assert_eq!(rig.leg.address(), None);
+    assert_eq!(rig.handle(answer.as_bytes(), home()).change, Some(Change::Bound(home())));
+    // The same for the consent of a bound address.
+    rig.now = rig.leg.next_deadline().unwrap();
+    let check = rig.leg.poll(rig.now, &mut rig.rng).send.unwrap().1;
+    let answer = client::answer_check(&rig.credentials, check.as_bytes(), relay()).unwrap();
+    assert_eq!(ignored(&rig.handle(answer.as_bytes(), elsewhere())), Some(Ignored::Unexpected));
+    assert_eq!(rig.handle(answer.as_bytes(), home()).verdict, Verdict::Consent);
+}
+
 #[test]
 fn nothing_sent_to_an_unproved_address_is_longer_than_what_came() {
     let rig = Rig::new();
@@ -146,6 +165,22 @@ fn unauthenticated_packets_get_no_answer_and_leave_no_state() {
         assert!(ignored(&rig.handle(&good.as_bytes()[..at], home())).is_some(), "cut at {at}");
     }
     assert!(rig.leg.address().is_none() && rig.leg.next_deadline().is_none());
+}
+
+/// Without FINGERPRINT, which would notice it first and proves nothing.
+#[test]
+fn every_changed_byte_of_a_request_is_noticed() {
+    for integrity in [Integrity::Sha1, Integrity::Sha256] {
+        let mut rig = Rig::new();
+        let id = client::transaction_id(&mut rig.rng);
+        let request = StunPacket::request(id, &rig.credentials, integrity, false);
+        for at in 0..request.as_bytes().len() {
+            let mut changed = request.as_bytes().to_vec();
+            changed[at] ^= 1;
+            assert!(ignored(&rig.handle(&changed, home())).is_some(), "{integrity:?}, byte {at}");
+        }
+        assert_eq!(rig.handle(request.as_bytes(), home()).verdict, Verdict::Checking);
+    }
 }
 
 #[test]
@@ -403,6 +438,24 @@ fn a_leg_is_small_and_its_password_is_never_printed() {
     assert!(size_of::<LegBinding>() <= 640, "{}", size_of::<LegBinding>());
     let printed = format!("{:?}", rig.leg);
     assert!(!printed.contains(rig.credentials.password_text()));
+}
+
+/// Found by the fuzzer: an address of more than 16 bytes, from anybody, ended the media thread.
+#[test]
+fn an_address_attribute_of_any_length_is_survived() {
+    for (class, length) in [0u8, 1].into_iter().flat_map(|class| (0..=96).map(move |n| (class, n)))
+    {
+        let padded = usize::from(length).next_multiple_of(4);
+        let mut bytes = vec![class, 1, 0, padded as u8 + 4, 0x21, 0x12, 0xa4, 0x42];
+        bytes.extend([3; 12]);
+        bytes.extend([0, 0x20, 0, length]);
+        bytes.extend(vec![1; padded]);
+        let mut rig = Rig::new();
+        let refused = ignored(&rig.handle(&bytes, home()));
+        let unexpected = if class == 0 { Ignored::Unauthenticated } else { Ignored::Unexpected };
+        assert_eq!(refused, Some(unexpected), "class {class}, {length} bytes");
+        assert!(client::answer_check(&rig.credentials, &bytes, relay()).is_none());
+    }
 }
 
 fn hex(text: &str) -> Vec<u8> {

@@ -94,7 +94,7 @@ impl Session {
         self.branches[at].state = BranchState::Answered;
         // Silence counts from here: nobody talks while it rings.
         self.relay.restart(now);
-        let media_check = media::first_check(config, &self.relay, now);
+        let media_check = Some(media::first_check(config, now));
         self.phase = Phase::Talk { branch: at, answer, since: now.wall, media_check };
     }
 
@@ -147,8 +147,8 @@ impl Session {
         let mut best: Option<(u8, HangupReason, Option<DetailWord>)> = None;
         for branch in &self.branches {
             let BranchState::Left(reason, detail) = branch.state else { return };
-            if best.is_none_or(|(rank, ..)| weight(reason) > rank) {
-                best = Some((weight(reason), reason, detail));
+            if best.is_none_or(|(rank, ..)| reason.rank() > rank) {
+                best = Some((reason.rank(), reason, detail));
             }
         }
         if let Some((_, reason, detail)) = best {
@@ -260,29 +260,5 @@ fn meant(reason: HangupReason, party: Party, calling: bool) -> HangupReason {
         (_, Party::Caller, true) => HangupReason::Cancelled,
         (HangupReason::Busy, Party::Callee(_), true) => HangupReason::Busy,
         (_, Party::Callee(_), true) => HangupReason::Declined,
-    }
-}
-
-/// Which of several devices' reasons the caller is told.
-fn weight(reason: HangupReason) -> u8 {
-    match reason {
-        HangupReason::Busy => 3,
-        HangupReason::Incompatible => 2,
-        HangupReason::MediaFailed => 1,
-        HangupReason::Normal
-        | HangupReason::Declined
-        | HangupReason::Cancelled
-        | HangupReason::NoAnswer
-        | HangupReason::AnsweredElsewhere
-        | HangupReason::NotAllowed
-        | HangupReason::MediaTimeout
-        | HangupReason::RelayLimit
-        | HangupReason::PeerLinkDown
-        | HangupReason::Replaced
-        | HangupReason::Shutdown
-        | HangupReason::ClientLost
-        | HangupReason::Capacity
-        | HangupReason::Operator
-        | HangupReason::Error => 0,
     }
 }

@@ -219,9 +219,6 @@ impl Session {
                 Refused::UserSessions => {
                     at_once(SessionState::Hangup, HangupReason::Capacity, DetailWord::UserSessions)
                 }
-                Refused::NodeSessions => {
-                    at_once(SessionState::Hangup, HangupReason::Capacity, DetailWord::NodeSessions)
-                }
                 Refused::NodeDrain => {
                     at_once(SessionState::Hangup, HangupReason::Shutdown, DetailWord::NodeDrain)
                 }
@@ -258,7 +255,6 @@ impl Session {
             CallRequest::Alloc => self.on_alloc(party, tag, effects),
             CallRequest::Refresh(leg) => self.on_refresh(party, tag, leg, effects),
             CallRequest::Free(leg) => self.on_free(party, tag, leg, effects),
-            CallRequest::View => effects.push(self.state_reply(party, tag)),
         }
     }
 

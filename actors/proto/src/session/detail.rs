@@ -47,8 +47,6 @@ words! {
     Silence = "silence", false;
     /// This user has too many sessions.
     UserSessions = "user-sessions", false;
-    /// This node has too many sessions.
-    NodeSessions = "node-sessions", false;
     /// The node drains or stops.
     NodeDrain = "node-drain", false;
     /// The operator ended it by a command.

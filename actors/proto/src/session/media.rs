@@ -1,11 +1,11 @@
 //! The session's relay: `relay.alloc`, `relay.refresh`, `relay.free`, and silence.
 
-use crs_types::Mono;
+use crs_types::{LegId, Mono};
 
 use super::DetailWord;
 use super::core::{BranchState, Party, Phase, Session, refused};
 use super::types::{
-    CallReply, Effect, LegReport, MediaReport, RelayFailure, ReplyTag, SessionConfig, Side,
+    CallReply, Effect, LegPath, LegReport, MediaReport, RelayFailure, ReplyTag, SessionConfig, Side,
 };
 use crate::connection::Now;
 use crate::wire::call::{HangupReason, Who};
@@ -28,6 +28,8 @@ pub(super) struct Ready {
     callee: Leg,
     /// Silence counts from here at the earliest.
     since: Mono,
+    /// When the legs are kept alive next.
+    refresh_at: Mono,
     freed: [bool; 2],
 }
 
@@ -35,6 +37,25 @@ impl Relay {
     pub(super) fn restart(&mut self, now: Now) {
         if let Self::Ready(ready) = self {
             ready.since = now.mono;
+        }
+    }
+
+    /// When the legs are to be kept alive next, while there are any.
+    pub(super) fn refresh_at(&self) -> Option<Mono> {
+        match self {
+            Self::None | Self::Pending { .. } => None,
+            Self::Ready(ready) => Some(ready.refresh_at),
+        }
+    }
+
+    /// True when the legs are to be kept alive now; the next time is set.
+    pub(super) fn refresh_due(&mut self, config: &SessionConfig, now: Now) -> bool {
+        match self {
+            Self::Ready(ready) if ready.refresh_at <= now.mono => {
+                ready.refresh_at = now.mono.plus(config.refresh);
+                true
+            }
+            Self::None | Self::Pending { .. } | Self::Ready(_) => false,
         }
     }
 }
@@ -45,6 +66,10 @@ impl Ready {
             Side::Caller => &self.caller,
             Side::Callee => &self.callee,
         }
+    }
+
+    fn owns(&self, side: Side, leg: LegId) -> bool {
+        LegId(self.leg(side).leg) == leg
     }
 }
 
@@ -88,13 +113,11 @@ impl Session {
         &self,
         party: Party,
         tag: ReplyTag,
-        leg: u64,
+        leg: LegId,
         effects: &mut Vec<Effect>,
     ) {
         match &self.relay {
-            Relay::Ready(ready)
-                if ready.leg(party.side()).leg == leg && self.may_have_media(party) =>
-            {
+            Relay::Ready(ready) if ready.owns(party.side(), leg) && self.may_have_media(party) => {
                 let leg = ready.leg(party.side()).clone();
                 effects.push(Effect::RefreshRelay);
                 effects.push(Effect::Reply { tag, result: Ok(CallReply::Leg(leg)) });
@@ -109,14 +132,14 @@ impl Session {
         &mut self,
         party: Party,
         tag: ReplyTag,
-        leg: u64,
+        leg: LegId,
         effects: &mut Vec<Effect>,
     ) {
         let allowed = self.may_have_media(party);
         let Relay::Ready(ready) = &mut self.relay else {
             return effects.push(refused(tag, ErrorCode::Gone, "no such leg of yours"));
         };
-        if ready.leg(party.side()).leg != leg || !allowed {
+        if !ready.owns(party.side(), leg) || !allowed {
             return effects.push(refused(tag, ErrorCode::Gone, "no such leg of yours"));
         }
         ready.freed[party.side() as usize] = true;
@@ -140,14 +163,15 @@ impl Session {
             return effects.push(Effect::FreeRelay);
         };
         let waiting = std::mem::take(waiting);
-        let ready = Ready { caller, callee, since: now.mono, freed: [false; 2] };
+        let refresh_at = now.mono.plus(config.refresh);
+        let ready = Ready { caller, callee, since: now.mono, refresh_at, freed: [false; 2] };
         for (side, tag) in waiting {
             let leg = ready.leg(side).clone();
             effects.push(Effect::Reply { tag, result: Ok(CallReply::Leg(leg)) });
         }
         self.relay = Relay::Ready(Box::new(ready));
         if let Phase::Talk { media_check, .. } = &mut self.phase {
-            *media_check = first_check(config, &self.relay, now);
+            *media_check = Some(first_check(config, now));
         }
     }
 
@@ -184,11 +208,17 @@ impl Session {
             .fold(checked_since, Mono::max);
         let never = |detail| Some((HangupReason::MediaFailed, detail));
         let age = now.mono.since(checked_since);
-        let dead = match (report.caller.bound, report.callee.bound) {
-            (false, false) if age >= config.media_silence => never(DetailWord::NeverUp),
-            (true, false) | (false, true) if age >= config.media_silence => {
-                never(DetailWord::OneWay)
-            }
+        let paths = [report.caller.path, report.callee.path];
+        let unbound = paths.iter().filter(|path| **path == LegPath::NeverBound).count();
+        let gone = paths.iter().any(|path| match path {
+            LegPath::LostSince(at) => now.mono.since(*at) >= config.client_lost,
+            LegPath::NeverBound | LegPath::Bound => false,
+        });
+        let dead = match unbound {
+            2 if age >= config.media_silence => never(DetailWord::NeverUp),
+            1 if age >= config.media_silence => never(DetailWord::OneWay),
+            // The other side talks to nobody, and nobody's connection need have been cut.
+            _ if gone => never(DetailWord::OneWay),
             _ if now.mono.since(last) >= config.media_silence => {
                 Some((HangupReason::MediaTimeout, DetailWord::Silence))
             }
@@ -200,8 +230,7 @@ impl Session {
             }
             None => {
                 // A leg that is not bound yet has its own, earlier deadline.
-                let bound = report.caller.bound && report.callee.bound;
-                let from = if bound { last } else { checked_since };
+                let from = if unbound == 0 { last } else { checked_since };
                 *media_check = Some(from.plus(config.media_silence));
             }
         }
@@ -226,16 +255,19 @@ impl Session {
             }
             Relay::Ready(_) => effects.push(Effect::FreeRelay),
         }
-        if let Phase::Talk { media_check, .. } = &mut self.phase {
-            *media_check = None;
+    }
+
+    /// The time for media is over in a call whose parties have not asked for a relay, or have
+    /// given it back.
+    pub(super) fn has_no_media(&self) -> bool {
+        match &self.relay {
+            Relay::None | Relay::Pending { .. } => true,
+            Relay::Ready(_) => false,
         }
     }
 }
 
-/// When to look for silence first: never, while the session has no relay.
-pub(super) fn first_check(config: &SessionConfig, relay: &Relay, now: Now) -> Option<Mono> {
-    match relay {
-        Relay::None | Relay::Pending { .. } => None,
-        Relay::Ready(_) => Some(now.mono.plus(config.media_silence)),
-    }
+/// When to look for silence first.
+pub(super) fn first_check(config: &SessionConfig, now: Now) -> Mono {
+    now.mono.plus(config.media_silence)
 }

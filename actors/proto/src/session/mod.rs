@@ -23,6 +23,6 @@ pub use self::core::Session;
 pub use detail::DetailWord;
 pub use record::{RECORD_MAX, RECORD_VERSION, RestoreError};
 pub use types::{
-    BRANCHES_MAX, CallReply, CallRequest, Callee, Effect, End, Endpoint, Input, LegReport,
+    BRANCHES_MAX, CallReply, CallRequest, Callee, Effect, End, Endpoint, Input, LegPath, LegReport,
     MediaReport, Parties, Refused, RelayFailure, ReplyTag, SessionConfig, Side, Summary,
 };

@@ -2,7 +2,7 @@
 //!
 //! Deadlines are stored as wall-clock times, connections not at all (their ids end with the
 //! process) and the relay not either (its legs end with it): every party of a restored session is
-//! lost until it comes back, and asks for a new leg.
+//! lost until it comes back, and asks for a new leg. Media has as long to begin as after an answer.
 
 use crs_types::envelope::{self, DecodeError, Version};
 use crs_types::{DeviceId, Mono, SessionId, Timestamp};
@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::DetailWord;
 use super::core::{Branch, BranchState, Phase, Presence, Session};
-use super::media::Relay;
-use super::types::{BRANCHES_MAX, End, Parties};
+use super::media::{self, Relay};
+use super::types::{BRANCHES_MAX, End, Parties, SessionConfig};
 use crate::connection::Now;
 use crate::wire::Bytes64;
 use crate::wire::call::HangupReason;
@@ -92,7 +92,7 @@ impl Session {
     }
 
     /// A session from its record. All parties count as lost since `now`.
-    pub fn restore(bytes: &[u8], now: Now) -> Result<Self, RestoreError> {
+    pub fn restore(config: &SessionConfig, bytes: &[u8], now: Now) -> Result<Self, RestoreError> {
         let record: Record = envelope::decode(RECORD_VERSION, bytes, RECORD_MAX)?;
         if record.branches.len() > BRANCHES_MAX {
             return Err(RestoreError::Inconsistent("too many devices"));
@@ -113,7 +113,8 @@ impl Session {
                 if branches.get(branch).is_none_or(|b| b.state != BranchState::Answered) {
                     return Err(RestoreError::Inconsistent("no device has answered"));
                 }
-                Phase::Talk { branch, answer: Bytes64(answer), since, media_check: None }
+                let media_check = Some(media::first_check(config, now));
+                Phase::Talk { branch, answer: Bytes64(answer), since, media_check }
             }
             StoredPhase::Ended { end, until, answered } => {
                 Phase::Ended { end, until: mono(until), answered }

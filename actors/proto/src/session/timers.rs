@@ -22,10 +22,7 @@ impl Session {
             Phase::Ended { until, .. } => return Some(*until),
         };
         let lost = self.lost_deadline(config).map(|(deadline, _)| deadline);
-        match (own, lost) {
-            (Some(own), Some(lost)) => Some(own.min(lost)),
-            (own, lost) => own.or(lost),
-        }
+        [own, lost, self.relay.refresh_at()].into_iter().flatten().min()
     }
 
     /// When the first party counts as lost for good, and what that is called.
@@ -61,16 +58,28 @@ impl Session {
             let reason = HangupReason::ClientLost;
             return self.hang_up(config, reason, Who::Crs, Some(word), None, now, effects);
         }
-        match &mut self.phase {
+        let no_media = self.has_no_media();
+        let check = match &mut self.phase {
             Phase::Calling { deadline, ringing } if *deadline <= now.mono => {
                 let ringing = *ringing;
-                self.give_up(config, ringing, now, effects);
+                return self.give_up(config, ringing, now, effects);
+            }
+            Phase::Talk { media_check: Some(at), .. } if *at <= now.mono && no_media => {
+                let (reason, word) = (HangupReason::MediaFailed, DetailWord::NeverUp);
+                return self.hang_up(config, reason, Who::Crs, Some(word), None, now, effects);
             }
             Phase::Talk { media_check: Some(at), .. } if *at <= now.mono => {
                 *at = now.mono.plus(ASK_AGAIN);
-                effects.push(Effect::QueryMedia);
+                true
             }
-            Phase::Calling { .. } | Phase::Talk { .. } | Phase::Ended { .. } => {}
+            Phase::Calling { .. } | Phase::Talk { .. } | Phase::Ended { .. } => false,
+        };
+        let refresh = self.relay.refresh_due(config, now);
+        if refresh {
+            effects.push(Effect::RefreshRelay);
+        }
+        if refresh || check {
+            effects.push(Effect::QueryMedia);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crs_types::{AccountId, ConnectionId, DeviceId, Mono, SessionId, Timestamp, Uri};
+use crs_types::{AccountId, ConnectionId, DeviceId, LegId, Mono, SessionId, Timestamp, Uri};
 use serde::{Deserialize, Serialize};
 
 use super::detail::DetailWord;
@@ -24,6 +24,9 @@ pub struct SessionConfig {
     pub ringing: Duration,
     /// No media packet in either direction.
     pub media_silence: Duration,
+    /// Between two refreshes of the legs, which keep those alive that are not bound yet; the relay
+    /// is asked about them, too, so that legs it has lost can be had anew.
+    pub refresh: Duration,
     /// A party's signalling is gone.
     pub client_lost: Duration,
     /// An ended session is remembered.
@@ -37,6 +40,7 @@ impl Default for SessionConfig {
             unanswered_push: Duration::from_secs(45),
             ringing: Duration::from_secs(90),
             media_silence: Duration::from_secs(60),
+            refresh: Duration::from_secs(20),
             client_lost: Duration::from_secs(30),
             kept_after_end: Duration::from_secs(30),
         }
@@ -110,8 +114,6 @@ pub enum Refused {
     Glare,
     /// Caller or callee has too many sessions.
     UserSessions,
-    /// The node has too many sessions.
-    NodeSessions,
     /// The node drains.
     NodeDrain,
 }
@@ -139,11 +141,9 @@ pub enum CallRequest {
     /// `relay.alloc`
     Alloc,
     /// `relay.refresh`
-    Refresh(u64),
+    Refresh(LegId),
     /// `relay.free`
-    Free(u64),
-    /// The state as this party sees it, for the shell.
-    View,
+    Free(LegId),
 }
 
 /// Something happened.
@@ -212,11 +212,22 @@ pub struct MediaReport {
     pub callee: LegReport,
 }
 
+/// Whether media can be sent to a leg.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LegPath {
+    /// No address has proved itself yet.
+    NeverBound,
+    /// Bound to an address.
+    Bound,
+    /// Its address has given no consent for 30 s (RFC 7675), and no other has proved itself since.
+    LostSince(Mono),
+}
+
 /// What the relay has seen of one leg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LegReport {
-    /// It has been bound at least once.
-    pub bound: bool,
+    /// Whether media can be sent to it.
+    pub path: LegPath,
     /// When the last media packet came from it.
     pub last_packet: Option<Mono>,
 }

@@ -2,7 +2,7 @@
 
 use super::core::{BranchState, Party, Phase, Session};
 use super::types::{End, Endpoint};
-use crate::wire::call::{CallState, HangupReason, SessionState, Stage, Who};
+use crate::wire::call::{CallState, SessionState, Stage};
 
 impl Session {
     /// The state as `endpoint` sees it; `None` when it is no party.
@@ -55,26 +55,7 @@ impl Session {
             && let Some(BranchState::Left(reason, detail)) =
                 self.branches.get(at).map(|branch| branch.state)
         {
-            let who = match reason {
-                HangupReason::AnsweredElsewhere => Who::Crs,
-                HangupReason::Normal
-                | HangupReason::Busy
-                | HangupReason::Declined
-                | HangupReason::Cancelled
-                | HangupReason::NoAnswer
-                | HangupReason::NotAllowed
-                | HangupReason::MediaTimeout
-                | HangupReason::RelayLimit
-                | HangupReason::PeerLinkDown
-                | HangupReason::Replaced
-                | HangupReason::Shutdown
-                | HangupReason::ClientLost
-                | HangupReason::MediaFailed
-                | HangupReason::Incompatible
-                | HangupReason::Capacity
-                | HangupReason::Operator
-                | HangupReason::Error => Who::Callee,
-            };
+            let who = reason.of_device();
             let (state, stage) = (SessionState::Hangup, Stage::BeforeAnswer);
             return Some(End { state, reason, who, detail, stage });
         }

@@ -159,6 +159,47 @@ pub enum HangupReason {
     Error,
 }
 
+impl HangupReason {
+    /// A client may give it (docs/protocol.md, *Calls*).
+    pub const fn is_for_clients(self) -> bool {
+        self.rules().0
+    }
+
+    /// Of several devices' reasons the caller is told the one of the highest rank.
+    pub(crate) const fn rank(self) -> u8 {
+        self.rules().1
+    }
+
+    /// Who ended it for a device that rang and rings no more while others go on.
+    pub(crate) const fn of_device(self) -> Who {
+        self.rules().2
+    }
+
+    /// For clients, rank, and who ends it for one device.
+    const fn rules(self) -> (bool, u8, Who) {
+        match self {
+            Self::Normal => (true, 0, Who::Callee),
+            Self::Busy => (true, 3, Who::Callee),
+            Self::Declined => (true, 0, Who::Callee),
+            Self::Cancelled => (true, 0, Who::Callee),
+            Self::NoAnswer => (false, 0, Who::Callee),
+            Self::AnsweredElsewhere => (false, 0, Who::Crs),
+            Self::NotAllowed => (false, 0, Who::Callee),
+            Self::MediaTimeout => (false, 0, Who::Callee),
+            Self::RelayLimit => (false, 0, Who::Callee),
+            Self::PeerLinkDown => (false, 0, Who::Callee),
+            Self::Replaced => (false, 0, Who::Callee),
+            Self::Shutdown => (false, 0, Who::Callee),
+            Self::ClientLost => (false, 0, Who::Callee),
+            Self::MediaFailed => (true, 1, Who::Callee),
+            Self::Incompatible => (true, 2, Who::Callee),
+            Self::Capacity => (false, 0, Who::Callee),
+            Self::Operator => (false, 0, Who::Callee),
+            Self::Error => (true, 0, Who::Callee),
+        }
+    }
+}
+
 /// Who ended a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -19,12 +19,12 @@ pub struct ErrorBody {
 }
 
 impl ErrorBody {
-    /// An error that is not to be repeated by itself.
+    /// An error; whether and when the same request may be tried again is that of its code.
     pub fn new(code: ErrorCode, text: impl Into<String>) -> Self {
-        Self { code, text: text.into(), retry_ms: None, reason: None }
+        Self { code, text: text.into(), retry_ms: code.retry_ms(), reason: None }
     }
 
-    /// An error after which the same request may be tried again.
+    /// An error after which the same request may be tried again after a time of its own.
     pub fn retry(code: ErrorCode, text: impl Into<String>, retry_ms: u64) -> Self {
         Self { retry_ms: Some(retry_ms), ..Self::new(code, text) }
     }
@@ -79,4 +79,32 @@ pub enum ErrorCode {
     Capacity,
     /// The server failed; its log says more.
     Internal,
+}
+
+impl ErrorCode {
+    /// When a request that failed so may be tried again, in milliseconds, unless the error knows
+    /// better; `None`: not by itself.
+    pub const fn retry_ms(self) -> Option<u64> {
+        match self {
+            // Replies are a matter of milliseconds.
+            Self::InFlight => Some(200),
+            Self::RateLimited | Self::Unavailable => Some(1_000),
+            Self::DiskFull | Self::RelayLimit | Self::Capacity | Self::Internal => Some(5_000),
+            // Only the receiver can make room.
+            Self::Quota => Some(60_000),
+            // After the failed post, which has a time of its own.
+            Self::OrderBroken => None,
+            Self::Malformed
+            | Self::UnknownOp
+            | Self::BadArgument
+            | Self::TooLarge
+            | Self::NotAttached
+            | Self::Denied
+            | Self::NotFound
+            | Self::Gone
+            | Self::NotAllowed
+            | Self::IdConflict
+            | Self::IdTooOld => None,
+        }
+    }
 }

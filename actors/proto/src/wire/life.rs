@@ -58,7 +58,12 @@ pub struct Attach {
     #[schemars(with = "String")]
     pub device: DeviceId,
     /// What the client says about itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::object::read"
+    )]
+    #[schemars(with = "Option<ClientInfo>")]
     pub client_info: Option<ClientInfo>,
     /// Sessions this device was in before it lost its connection.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -125,13 +130,11 @@ pub enum DeniedReason {
     Blacklisted,
     /// The account has no current update on this server.
     AccountNotLoaded,
-    /// The role is not possible for this client.
-    BadRole,
     /// Five secondaries are attached already.
     TooMany,
     /// The certificate's period is over: fetch and confirm the key update first.
     UpdateRequired,
-    /// The certificate's generation was revoked.
+    /// The certificate's generation was revoked, or its CA retired.
     Revoked,
     /// The node is draining; try another.
     NodeDrain,
@@ -160,9 +163,11 @@ pub enum UnregisteredReason {
     Blacklisted,
     /// The account was deleted.
     AccountDeleted,
+    /// The user is not in the account's update file any more.
+    NotListed,
     /// No answer to a keep-alive ping.
     KeepaliveTimeout,
-    /// The certificate outlived its period or its generation was revoked.
+    /// The certificate outlived its period, or its generation was revoked or its CA retired.
     UpdateRequired,
     /// The node is draining; reconnect elsewhere or later.
     NodeDrain,

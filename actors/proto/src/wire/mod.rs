@@ -11,7 +11,10 @@ pub mod keys;
 pub mod life;
 pub mod lookup;
 pub mod message;
+mod object;
 pub mod relay;
+mod word;
 
 pub use bytes64::Bytes64;
 pub use error::{ErrorBody, ErrorCode};
+pub use word::word;

@@ -6,19 +6,22 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use crs_admin_api::command::apply::{Applied, CHUNK_MAX, FILE_MAX, Reply as Step, Request as Ask};
 use crs_admin_api::{AdminError, Code, Reply};
+use crs_keys::trust::domain_fingerprint;
 use crs_keys::update::{
     CmsPublicKey, Opened, Pin, PinOutcome, UpdateFile, admissible, claimed_account, open,
 };
 use crs_ops::SystemEvent;
-use crs_proto::wire::life::UnregisteredReason;
 use crs_storage::command::control::{Account, ApplyUpdate, ControlCommand, UpdateRecord};
-use crs_types::{BlobHash, Period, Secret};
+use crs_storage::store::WriteError;
+use crs_types::{Period, Secret};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::create_account::seal_context;
-use super::{offer, on_disk, propose};
+use super::{offer, on_disk};
 use crate::admin::{AdminContext, errors, files};
-use crate::directory::Registration;
+
+/// A fingerprint has 79 characters; of a longer text no more is repeated.
+pub(in crate::admin) const SHOWN_MAX: usize = 100;
 
 /// A file on its way in. One per node: the others wait their turn.
 pub(in crate::admin) struct Upload {
@@ -71,7 +74,7 @@ fn begin(
         return Err(AdminError::new(Code::TooLarge, message));
     }
     let place = Arc::clone(&context.uploads).try_acquire_owned().map_err(|_| {
-        let hint = "wait until the other `crs-cli apply` has ended";
+        let hint = "wait until the other crs-cli apply has ended";
         AdminError::with_hint(Code::Busy, "another update file is being applied", hint)
     })?;
     *upload = Some(Upload { size, bytes: Arc::default(), _place: place });
@@ -109,7 +112,8 @@ async fn finish(
     let control = context.store.control();
     let account = control.account(&claimed).ok_or_else(|| errors::no_account(&claimed))?;
     let opened = open_file(context, account, bytes).await?;
-    if opened.pin == PinOutcome::FirstUse && !confirmed(&opened, decision.confirmed.as_deref())? {
+    let confirmed = confirmed(&opened, decision.confirmed.as_deref())?;
+    if opened.pin == PinOutcome::FirstUse && !confirmed {
         let fingerprint = opened.cms_key.fingerprint();
         return Ok(Step::Unconfirmed { account: account.id.clone(), fingerprint });
     }
@@ -164,15 +168,34 @@ fn account_secret(context: &AdminContext, account: &Account) -> Result<Secret, A
     })
 }
 
-/// Whether the operator has named the key's fingerprint; naming another one is an error.
+/// Whether the operator has named the key's fingerprint; naming another one is an error, also when
+/// the key is known: somebody compared, and found something else.
 fn confirmed(opened: &Opened, named: Option<&str>) -> Result<bool, AdminError> {
     let Some(named) = named else { return Ok(false) };
-    let fingerprint = opened.cms_key.fingerprint();
-    if folded(named) == folded(&fingerprint) {
+    let expected = opened.cms_key.fingerprint();
+    if folded(named) == folded(&expected) {
         return Ok(true);
     }
-    let message = format!("the CMS key has the fingerprint {fingerprint}, not the one given");
+    if is_domains(&opened.update, named) {
+        let message = format!(
+            "that is the domain fingerprint, which organisations compare with each other; expected \
+             the CMS fingerprint, which is {expected} in this file"
+        );
+        let hint =
+            "ask the CMS administrator for the line \"CMS fingerprint\" of crs-cms fingerprint";
+        return Err(AdminError::with_hint(Code::WrongCmsKey, message, hint));
+    }
+    let named: String = named.chars().take(SHOWN_MAX).collect();
+    let message = format!(
+        "the CMS key that signed the file has the CMS fingerprint {expected}; given was {named}"
+    );
     Err(AdminError::new(Code::WrongCmsKey, message))
+}
+
+/// `crs-cms fingerprint` prints two; this is the other one.
+fn is_domains(update: &UpdateFile, named: &str) -> bool {
+    let cas = update.cas.iter().map(|ca| ca.as_slice());
+    folded(named) == folded(&domain_fingerprint(&update.account, cas))
 }
 
 /// Fingerprints are compared as people write them: in any case, with spaces or colons.
@@ -181,16 +204,22 @@ fn folded(fingerprint: &str) -> String {
     significant.map(|c| c.to_ascii_lowercase()).collect()
 }
 
-/// Serial and period (Q-34): the serial against what is applied for the same month.
+/// Serial and period (Q-34): the serial against the newest of the account, whatever the month. The
+/// file that is applied for its month may come again.
 fn check(
     context: &AdminContext,
     account: &Account,
     update: &UpdateFile,
     force: bool,
 ) -> Result<(), AdminError> {
-    let newest = account.updates.get(&update.period).map(|record| record.serial);
+    let applied = account.updates.get(&update.period).map(|record| record.serial);
+    let again = applied.filter(|serial| *serial == update.serial);
+    let newest = again.or(account.newest_serial);
     let admitted = admissible(update, context.now(), newest, force);
-    admitted.map(|_| ()).map_err(|e| errors::inadmissible(&e))
+    let superseded = applied.is_some_and(|serial| serial > update.serial)
+        || update.period < Period::at(context.now());
+    let remake = (!superseded).then_some(update.period);
+    admitted.map(|_| ()).map_err(|e| errors::inadmissible(&e, remake))
 }
 
 async fn store(
@@ -199,8 +228,8 @@ async fn store(
     update: &UpdateFile,
     inner: &[u8],
     (cms_key, replace_key): (CmsPublicKey, bool),
-) -> Result<BlobHash, AdminError> {
-    let blob = context.store.put_blob(inner.to_vec()).await.map_err(|e| errors::write(&e))?;
+) -> Result<(), AdminError> {
+    let put = context.store.put_blob(inner.to_vec()).await.map_err(|e| errors::write(&e))?;
     let now = context.now();
     let command = ApplyUpdate {
         account: account.id.clone(),
@@ -209,31 +238,27 @@ async fn store(
             serial: update.serial,
             created: update.created,
             applied: now,
-            blob,
+            blob: put.hash(),
             size: inner.len() as u64,
         },
         cms_key: cms_key.0.to_vec(),
         replace_key,
         current: Period::at(now),
     };
-    propose(context, ControlCommand::ApplyUpdate(command)).await?;
-    Ok(blob)
+    let outcome = context.store.propose(ControlCommand::ApplyUpdate(command)).await;
+    // A command whose outcome is unknown may yet be applied, and needs its blob then.
+    if !matches!(outcome, Err(WriteError::Unknown | WriteError::Stopped)) {
+        put.decided();
+    }
+    let confirmed = outcome.map_err(|e| errors::write(&e))?;
+    confirmed.reply.into_result().map(|_| ()).map_err(|e| errors::refusal(&e))
 }
 
-/// A revoked generation is out at once, and so is a user who is no longer in the account.
+/// A revoked generation is out at once, and so is whoever a retired CA has certified or who is no
+/// longer in the account.
 fn end_revoked(context: &AdminContext, account: &Account) -> u64 {
-    let now = context.now();
-    let view = context.accounts.view();
-    let Some(loaded) = view.account(&account.id) else { return 0 };
-    context.drop_of_account(&account.id, |registration: &Registration| {
-        let uri = &registration.uri;
-        if uri.is_test_client() {
-            return None;
-        }
-        let revoked = loaded.check_generation(uri, registration.generation).is_err();
-        let unlisted = loaded.current(now).is_some_and(|index| index.user(uri).is_none());
-        (revoked || unlisted).then_some(UnregisteredReason::UpdateRequired)
-    })
+    let (view, now) = (context.accounts.view(), context.now());
+    context.drop_of_account(&account.id, |registration| view.ends_registration(registration, now))
 }
 
 async fn copy(

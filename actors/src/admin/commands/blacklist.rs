@@ -3,10 +3,12 @@
 use crs_admin_api::AdminError;
 use crs_admin_api::command::{blacklist_add, blacklist_remove};
 use crs_proto::wire::life::UnregisteredReason;
-use crs_storage::command::control::{BlacklistAdd, BlacklistRemove, ControlCommand};
+use crs_storage::command::control::{
+    BlacklistAdd, BlacklistChange, BlacklistRemove, ControlCommand,
+};
 use crs_types::{AccountId, Uri};
 
-use super::{on_disk, propose};
+use super::{canonical, on_disk, propose};
 use crate::admin::{AdminContext, errors, files};
 
 pub(super) async fn add(
@@ -19,6 +21,7 @@ pub(super) async fn add(
     let closed = context.drop_user(&account, &uri, UnregisteredReason::Blacklisted);
     mirror(context, &account).await?;
     let result = if changed { "blocked" } else { "already blocked" };
+    let account = canonical(context, account);
     Ok(blacklist_add::Reply { account, uri: uri.to_string(), result: result.to_owned(), closed })
 }
 
@@ -31,26 +34,35 @@ pub(super) async fn remove(
     context.loaded().await;
     mirror(context, &account).await?;
     let result = if changed { "unblocked" } else { "was not blocked" };
+    let account = canonical(context, account);
     Ok(blacklist_remove::Reply { account, uri: uri.to_string(), result: result.to_owned() })
 }
 
-pub(super) async fn block(
-    context: &AdminContext,
-    account: &AccountId,
-    uri: &Uri,
-) -> Result<bool, AdminError> {
+async fn block(context: &AdminContext, account: &AccountId, uri: &Uri) -> Result<bool, AdminError> {
     let (account, uri) = (account.clone(), uri.clone());
     let command = BlacklistAdd { account, uri, time: context.now() };
     propose(context, ControlCommand::BlacklistAdd(command)).await
 }
 
-pub(super) async fn unblock(
+async fn unblock(
     context: &AdminContext,
     account: &AccountId,
     uri: &Uri,
 ) -> Result<bool, AdminError> {
     let (account, uri) = (account.clone(), uri.clone());
     propose(context, ControlCommand::BlacklistRemove(BlacklistRemove { account, uri })).await
+}
+
+/// Many at once, at most [`crs_storage::command::control::BLACKLIST_CHANGE_MAX`].
+pub(super) async fn change(
+    context: &AdminContext,
+    account: &AccountId,
+    add: &[Uri],
+    remove: &[Uri],
+) -> Result<bool, AdminError> {
+    let (account, add, remove) = (account.clone(), add.to_vec(), remove.to_vec());
+    let command = BlacklistChange { account, add, remove, time: context.now() };
+    propose(context, ControlCommand::BlacklistChange(command)).await
 }
 
 /// Writes the account's blacklist file as the store has it.

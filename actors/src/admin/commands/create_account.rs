@@ -2,18 +2,17 @@
 
 use crs_admin_api::command::create_account::{Reply, Request};
 use crs_admin_api::{AdminError, Code, SecretText};
-use crs_keys::update::{CmsPublicKey, SECRET_MIN};
+use crs_keys::update::CmsPublicKey;
 use crs_storage::command::Sealed;
 use crs_storage::command::control::{ControlCommand, CreateAccount};
-use crs_types::{AccountId, OsRng, Secret};
+use crs_types::limits::{ACCOUNT_SECRET_MAX, ACCOUNT_SECRET_MIN};
+use crs_types::{AccountId, OsRng, Secret, shell};
 
-use super::{blacklist, on_disk, propose};
+use super::{blacklist, canonical, on_disk, propose};
 use crate::admin::{AdminContext, errors, files};
 
 /// Length of a secret that is made here unless another was asked for (C-273).
 const DEFAULT_BYTES: usize = 16;
-/// A longer one gains nothing.
-const SECRET_MAX: usize = 64;
 
 pub(super) async fn run(context: &AdminContext, request: Request) -> Result<Reply, AdminError> {
     let Request { account, secret: given, bytes, cms_key } = request;
@@ -25,7 +24,10 @@ pub(super) async fn run(context: &AdminContext, request: Request) -> Result<Repl
         cms_key: cms_key.map(|key| key.0.to_vec()),
         time: context.now(),
     };
-    propose(context, ControlCommand::CreateAccount(command)).await?;
+    let created = propose(context, ControlCommand::CreateAccount(command)).await;
+    created.map_err(|error| {
+        exists_already(error, &canonical(context, account.clone()), cms_key.as_ref())
+    })?;
     context.loaded().await;
     let (root, id) = (context.facts.accounts_dir.clone(), account.clone());
     let path = files::directory(&root, &account);
@@ -43,6 +45,22 @@ pub(super) async fn run(context: &AdminContext, request: Request) -> Result<Repl
     })
 }
 
+/// Whoever names a CMS key for an account that is there wants to have it confirmed.
+fn exists_already(
+    error: AdminError,
+    account: &AccountId,
+    cms_key: Option<&CmsPublicKey>,
+) -> AdminError {
+    let Some(key) = cms_key.filter(|_| error.is(Code::AccountExists)) else { return error };
+    let message = format!("account {account} exists already; nothing was changed");
+    let hint = format!(
+        "use it as it is: its CMS key is confirmed with its first update file: \
+         `crs-cli apply FILE --confirm-fingerprint {}`",
+        shell::word(&key.fingerprint())
+    );
+    AdminError::with_hint(Code::AccountExists, message, hint)
+}
+
 /// What stands where no CMS key is pinned.
 pub(super) fn not_pinned() -> String {
     "not pinned yet".to_owned()
@@ -55,7 +73,7 @@ pub(super) fn seal_context(account: &AccountId) -> String {
 
 fn public_key(text: &str) -> Result<CmsPublicKey, AdminError> {
     text.parse().map_err(|error| {
-        let hint = "`crs-cms` prints it when the domain is created";
+        let hint = "it is the line \"CMS key\" of crs-cms fingerprint";
         AdminError::with_hint(Code::Usage, format!("--cms-key: {error}"), hint)
     })
 }
@@ -63,9 +81,11 @@ fn public_key(text: &str) -> Result<CmsPublicKey, AdminError> {
 fn secret(given: Option<&SecretText>, bytes: Option<u16>) -> Result<Secret, AdminError> {
     let refuse = |why: String| Err(AdminError::new(Code::BadSecret, why));
     let length = |found: usize| {
-        format!("a shared secret of {found} bytes, expected {SECRET_MIN} to {SECRET_MAX}")
+        format!(
+            "a shared secret of {found} bytes, expected {ACCOUNT_SECRET_MIN} to {ACCOUNT_SECRET_MAX}"
+        )
     };
-    let fits = |length: usize| (SECRET_MIN..=SECRET_MAX).contains(&length);
+    let fits = |length: usize| (ACCOUNT_SECRET_MIN..=ACCOUNT_SECRET_MAX).contains(&length);
     match (given, bytes.map(usize::from)) {
         (Some(_), Some(_)) => refuse("a given secret has the length it has".to_owned()),
         (Some(text), None) => match Secret::from_base64(text.expose()) {

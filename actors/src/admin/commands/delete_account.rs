@@ -17,7 +17,7 @@ pub(super) async fn run(context: &AdminContext, request: Request) -> Result<Repl
     let command = DeleteAccount { id: account.clone() };
     propose(context, ControlCommand::DeleteAccount(command)).await?;
     context.loaded().await;
-    let closed = context.drop_of_account(&account, |_| Some(UnregisteredReason::AccountDeleted));
+    let closed = context.drop_all_of_account(&account, UnregisteredReason::AccountDeleted);
     let (root, id) = (context.facts.accounts_dir.clone(), account.clone());
     let path = files::directory(&root, &account);
     let removed = on_disk(move || files::remove(&root, &id)).await?;

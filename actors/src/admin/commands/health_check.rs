@@ -10,12 +10,9 @@ use crs_types::{AccountId, Period};
 use crate::accounts::Account;
 use crate::admin::{AdminContext, doctor, errors};
 
-/// Missing the next month's update is worth a warning from this day of the month.
-const NEXT_MONTH_WARNING_DAY: u32 = 21;
-
 pub(super) async fn run(context: &AdminContext, request: Request) -> Result<Reply, AdminError> {
     let _turn = Arc::clone(&context.probes).try_acquire_owned().map_err(|_| {
-        let hint = "wait until the other `crs-cli health-check` has ended";
+        let hint = "wait until the other crs-cli health-check has ended";
         AdminError::with_hint(Code::Busy, "another health check is running", hint)
     })?;
     let tests = match request.what {
@@ -66,11 +63,10 @@ fn test(check: Check) -> Test {
 fn updates(context: &AdminContext, account: &Account) -> Vec<Test> {
     let now = context.now();
     let month = Period::at(now);
-    let (_, _, day, ..) = now.civil();
     let last_day = Period::at(now.plus(std::time::Duration::from_secs(86_400))) != month;
     let missing_next = if last_day {
         Health::Error
-    } else if day >= NEXT_MONTH_WARNING_DAY {
+    } else if Period::wanted_early(now).is_some() {
         Health::Warning
     } else {
         Health::Ok

@@ -30,8 +30,15 @@ pub(super) mod trace;
 use crs_admin_api::command::apply::{Reply as ApplyReply, Request as ApplyStep};
 use crs_admin_api::{AdminError, Code, Impact, Reply, Request};
 use crs_storage::command::control::ControlCommand;
+use crs_types::AccountId;
 
 use super::{AdminContext, errors};
+
+/// The account's id as it was created: whoever types `POLICE` means `police`, and is told so.
+fn canonical(context: &AdminContext, account: AccountId) -> AccountId {
+    let control = context.store.control();
+    control.account(&account).map(|stored| stored.id.clone()).unwrap_or(account)
+}
 
 /// Carries out any command but `apply` and `trace`, which belong to their connection.
 pub(super) async fn run(context: &AdminContext, request: Request) -> Result<Reply, AdminError> {

@@ -5,7 +5,8 @@ use std::io;
 use crs_admin_api::AdminError;
 use crs_admin_api::command::reload_account::{ReloadRow, Reply};
 use crs_proto::wire::life::UnregisteredReason;
-use crs_storage::command::control::Account;
+use crs_storage::command::control::{Account, BLACKLIST_CHANGE_MAX};
+use crs_types::Uri;
 
 use super::{blacklist, on_disk};
 use crate::admin::AdminContext;
@@ -46,14 +47,20 @@ async fn take_over(
     file: BlacklistFile,
     row: &mut ReloadRow,
 ) -> Result<(), AdminError> {
-    for uri in file.users.iter().filter(|uri| !account.blacklist.contains_key(*uri)) {
-        row.blocked += u64::from(blacklist::block(context, &account.id, uri).await?);
-    }
+    let new = file.users.iter().filter(|uri| !account.blacklist.contains_key(*uri));
     let gone = account.blacklist.keys().filter(|uri| !file.users.contains(*uri));
+    // First who goes: it makes room.
     if file.problems.is_empty() {
-        for uri in gone {
-            row.unblocked += u64::from(blacklist::unblock(context, &account.id, uri).await?);
+        let gone: Vec<Uri> = gone.cloned().collect();
+        for part in gone.chunks(BLACKLIST_CHANGE_MAX) {
+            blacklist::change(context, &account.id, &[], part).await?;
+            row.unblocked += part.len() as u64;
         }
+    }
+    let new: Vec<Uri> = new.cloned().collect();
+    for part in new.chunks(BLACKLIST_CHANGE_MAX) {
+        blacklist::change(context, &account.id, part, &[]).await?;
+        row.blocked += part.len() as u64;
     }
     context.loaded().await;
     for uri in &file.users {

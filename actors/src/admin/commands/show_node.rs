@@ -25,9 +25,10 @@ pub(super) fn run(context: &AdminContext) -> Reply {
         free_bytes: status.free_bytes,
     };
     let next = match (context.node.drain_state(), leader) {
-        (DrainState::Stopping | DrainState::Draining, _) => {
-            Some("the node is draining: wait, then `systemctl status crs`".to_owned())
-        }
+        (DrainState::Stopping | DrainState::Draining, _) => Some(
+            "the node is draining: wait until it has ended; `systemctl status crs` tells"
+                .to_owned(),
+        ),
         (DrainState::Serving, None) => {
             Some("no leader: start the missing nodes, then `crs-cli doctor`".to_owned())
         }

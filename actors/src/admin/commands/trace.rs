@@ -3,7 +3,7 @@
 use crs_admin_api::command::trace::{Element, Reply, Request};
 use crs_admin_api::{AdminError, Code};
 
-use crate::admin::AdminContext;
+use crate::admin::{AdminContext, errors};
 use crate::trace::{Filter, Subscription};
 
 /// Sent when the trace is in place.
@@ -20,7 +20,12 @@ pub(in crate::admin) fn subscribe(
         Element::Connection => Filter::Connection,
         Element::Event => Filter::Event,
         Element::Client { account, uri } => {
-            Filter::Client { account: account.clone(), uri: uri.clone() }
+            // A trace of nobody would be silent for ever.
+            let control = context.store.control();
+            let Some(known) = control.account(account) else {
+                return Err(errors::no_account(account));
+            };
+            Filter::Client { account: known.id.clone(), uri: uri.clone() }
         }
     };
     context.hub.subscribe(filter).map_err(|error| AdminError::new(Code::Busy, error.to_string()))

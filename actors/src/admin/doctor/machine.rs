@@ -13,6 +13,8 @@ const MEMORY_WANTED_KB: u64 = 512 * 1024;
 const MEMORY_NEEDED_KB: u64 = 128 * 1024;
 /// Clocks of a pool may differ by this much before anybody cares.
 const BACKWARDS_ALLOWED: Duration = Duration::from_secs(300);
+/// How long a jump of the clock is worth a look.
+const JUMP_REMEMBERED: Duration = Duration::from_secs(86_400);
 
 pub(super) fn open_files(context: &AdminContext) -> Check {
     let name = "open-files";
@@ -26,7 +28,7 @@ pub(super) fn open_files(context: &AdminContext) -> Check {
     let wanted = context.facts.open_files_wanted;
     let Some(limit) = soft else { return ok(GROUP, name, "unknown on this system") };
     let check = ok(GROUP, name, format!("{used} of {limit} open files"));
-    let fix = "systemctl edit crs   # [Service] LimitNOFILE=65536";
+    let fix = &context.facts.commands.open_files;
     if used.saturating_mul(10) > limit.saturating_mul(9) {
         fail(check, "clients are refused when all are used", fix)
     } else if limit < wanted {
@@ -52,7 +54,8 @@ pub(super) fn memory() -> Check {
     }
 }
 
-/// A clock that stands before something that has happened was set back, or is wrong.
+/// A clock that stands before something that has happened was set back, or is wrong; one that
+/// jumped of late may do so again.
 pub(super) fn clock(context: &AdminContext) -> Check {
     let now = context.now();
     let control = context.store.control();
@@ -62,10 +65,15 @@ pub(super) fn clock(context: &AdminContext) -> Check {
         .flat_map(|account| account.updates.values().map(|update| update.applied))
         .max();
     let check = ok(GROUP, "clock", format!("it is {now}"));
-    match newest {
-        Some(newest) if newest.since(now) > BACKWARDS_ALLOWED => {
-            let cause = format!("an update was applied at {newest}, which is still to come");
-            fail(check, &cause, "timedatectl set-ntp true")
+    let fix = "timedatectl set-ntp true";
+    if let Some(newest) = newest.filter(|newest| newest.since(now) > BACKWARDS_ALLOWED) {
+        let cause = format!("an update was applied at {newest}, which is still to come");
+        return fail(check, &cause, fix);
+    }
+    match context.facts.watched.found().clock_jump {
+        Some((at, what)) if now.since(at) < JUMP_REMEMBERED => {
+            let cause = format!("{what} at {at}: keys and traces go by the clock");
+            warn(check, &cause, fix)
         }
         Some(_) | None => check,
     }

@@ -20,14 +20,18 @@ pub(super) async fn checks(context: &AdminContext, only: &[String]) -> Vec<Check
         }
     };
     add(node::certificate(context));
+    add(node::configuration(context));
+    add(node::permissions(context));
     add(node::notify_script(context));
     add(node::relay(context));
     add(storage::store(context));
     add(storage::quorum(context));
     add(storage::disk(context));
+    add(accounts::first_account(context));
     add(accounts::directory(context));
     add(accounts::updates_current(context));
     add(accounts::updates_next(context));
+    add(accounts::authorities(context));
     add(machine::open_files(context));
     add(machine::memory());
     add(machine::clock(context));

@@ -1,6 +1,7 @@
 //! The store, its groups, its disk.
 
 use crs_admin_api::command::doctor::Check;
+use crs_types::shell;
 
 use super::{fail, ok, warn};
 use crate::admin::AdminContext;
@@ -49,11 +50,13 @@ pub(super) fn disk(context: &AdminContext) -> Check {
     let status = context.store.status();
     let place = context.facts.data_dir.display();
     let free = status.free_bytes;
+    // The event `disk low` comes when less than twice what must be free is.
+    let wanted = FREE_WANTED.max(context.facts.disk_min_free.saturating_mul(2));
     let check = ok(GROUP, "disk", format!("{} MiB free at {place}", free / MIB));
-    let fix = format!("du -xsh {place}/* | sort -h");
+    let fix = format!("du -xsh {}/* | sort -h", shell::word(&place.to_string()));
     if status.disk_full || free < FREE_NEEDED {
         fail(check, "messages are refused while the disk is full", &fix)
-    } else if free < FREE_WANTED {
+    } else if free < wanted {
         warn(check, "messages will be refused when the disk is full", &fix)
     } else {
         check

@@ -4,6 +4,9 @@ use crs_admin_api::command::*;
 use crs_admin_api::secret_text::MASK;
 use crs_admin_api::{Code, Reply, Request, SecretText};
 
+use crs_keys::update::CmsKey;
+use crs_types::rng::SeededRng;
+
 use super::bed::{Bed, account, told, uri};
 
 fn create(id: &str) -> Request {
@@ -43,6 +46,28 @@ async fn an_account_is_created_listed_and_deleted() {
     told(&client, &["Unregister(AccountDeleted)"]).await;
     assert!(!std::path::Path::new(&made.path).exists());
     assert!(bed.ask(delete).await.unwrap_err().is(Code::NoSuchAccount));
+}
+
+/// As `crs-cms init` printed it, pasted for an account that is there.
+#[tokio::test]
+async fn a_cms_key_for_an_account_that_exists_is_told_how_to_confirm() {
+    let bed = Bed::new();
+    bed.ask(create("police")).await.unwrap();
+    let key = CmsKey::generate(&mut SeededRng::new(1)).public_key();
+    let with_key = Request::CreateAccount(create_account::Request {
+        account: account("police"),
+        secret: None,
+        bytes: None,
+        cms_key: Some(key.to_string()),
+    });
+    let error = bed.ask(with_key).await.unwrap_err();
+    assert!(error.is(Code::AccountExists));
+    let command = format!("`crs-cli apply FILE --confirm-fingerprint '{}'`", key.fingerprint());
+    assert!(error.hint.ends_with(&command), "{}", error.hint);
+    let plain = bed.ask(create("police")).await.unwrap_err();
+    assert!(plain.hint.contains("list account") && !plain.hint.contains("delete"), "{plain:?}");
+    let typed = bed.ask(create("POLICE")).await.unwrap_err();
+    assert!(typed.message.contains("account police "), "the one that is there: {typed:?}");
 }
 
 #[tokio::test]
@@ -96,12 +121,33 @@ async fn blocking_cuts_the_connection_ends_calls_and_mirrors_the_file() {
     assert!(std::fs::read_to_string(&path).unwrap().ends_with("\n+46701\n"));
     let Reply::BlacklistAdd(again) = bed.ask(add("+46701")).await.unwrap() else { panic!() };
     assert_eq!(again.result, "already blocked");
+    let typed = blacklist_add::Request { account: account("POLICE"), uri: uri("+46703") };
+    let Reply::BlacklistAdd(typed) = bed.ask(Request::BlacklistAdd(typed)).await.unwrap() else {
+        panic!()
+    };
+    assert_eq!(typed.account.as_str(), "police", "as it was created");
+    let typed = blacklist_remove::Request { account: account("POLICE"), uri: uri("+46703") };
+    let Reply::BlacklistRemove(typed) = bed.ask(Request::BlacklistRemove(typed)).await.unwrap()
+    else {
+        panic!()
+    };
+    assert_eq!(typed.account.as_str(), "police");
     let (police, number) = (account("police"), uri("+46701"));
     let remove = blacklist_remove::Request { account: police.clone(), uri: number };
     bed.ask(Request::BlacklistRemove(remove)).await.unwrap();
     let show = Request::ShowBlacklist(show_blacklist::Request { account: police });
     assert_eq!(bed.ask(show).await.unwrap(), Reply::ShowBlacklist(Vec::new()));
     assert!(!std::fs::read_to_string(&path).unwrap().contains("+46701"));
+}
+
+/// Away for a moment, he could otherwise come back to them (`resume`).
+#[tokio::test]
+async fn blocking_a_user_who_is_away_ends_his_calls() {
+    let bed = Bed::new();
+    bed.ask(create("police")).await.unwrap();
+    let Reply::BlacklistAdd(reply) = bed.ask(add("+46701")).await.unwrap() else { panic!() };
+    assert_eq!((reply.result.as_str(), reply.closed), ("blocked", 0));
+    assert_eq!(*bed.calls.ended.lock().unwrap(), [uri("+46701")]);
 }
 
 async fn reload(bed: &Bed) -> reload_account::ReloadRow {
@@ -130,6 +176,25 @@ async fn hand_edits_come_in_by_reload_and_mistakes_unblock_nobody() {
     assert!(std::fs::read_to_string(&path).unwrap().contains("+46702"));
 }
 
+/// A synced list of thousands costs a few commands, not one for each number.
+#[tokio::test]
+async fn a_long_list_comes_in_by_few_commands() {
+    let bed = Bed::new();
+    bed.ask(create("police")).await.unwrap();
+    let path = bed.root.path().join("accounts/police/blacklist");
+    let list: Vec<String> = (0..2_500).map(|n| format!("+46{n:09}")).collect();
+    std::fs::write(&path, list.join("\n")).unwrap();
+    let version = || bed.context.store.control().version;
+    let before = version();
+    let row = reload(&bed).await;
+    assert_eq!((row.blocked, row.unblocked, row.problems.len()), (2_500, 0, 0));
+    assert_eq!(version() - before, 3);
+    std::fs::write(&path, "+46701\n").unwrap();
+    let row = reload(&bed).await;
+    assert_eq!((row.blocked, row.unblocked), (1, 2_500));
+    assert_eq!(version() - before, 7);
+}
+
 #[tokio::test]
 async fn without_a_quorum_nothing_changes_and_it_is_said() {
     let bed = Bed::new();
@@ -154,4 +219,7 @@ async fn purging_closes_connections_and_keeps_calls() {
     told(&client, &["Unregister(Purged)"]).await;
     assert!(bed.calls.ended.lock().unwrap().is_empty());
     assert!(bed.ask(purge("+46709")).await.unwrap_err().is(Code::NotAttached));
+    let typed = Request::PurgeClients(purge_clients::Request { account: account("POLICE") });
+    let Reply::PurgeClients(typed) = bed.ask(typed).await.unwrap() else { panic!() };
+    assert_eq!(typed.account.as_str(), "police", "as it was created");
 }

@@ -5,12 +5,14 @@ use base64::engine::general_purpose::STANDARD;
 use crs_admin_api::command::apply::{Reply as Step, Request as Ask};
 use crs_admin_api::command::*;
 use crs_admin_api::{AdminError, Code, Reply, Request, SecretText};
-use crs_keys::update::{CmsKey, Succession, open_inner, seal};
+use crs_keys::trust::domain_fingerprint;
+use crs_keys::update::{CmsKey, Pin, Succession, open, open_inner, seal};
+use crs_ops::SystemEvent;
 use crs_types::rng::SeededRng;
 use crs_types::{Period, Secret};
 
 use super::bed::{Bed, NOW, account, told, uri};
-use crate::admin::commands::apply::{Upload, step};
+use crate::admin::commands::apply::{SHOWN_MAX, Upload, step};
 use crate::testing::Domain;
 
 const NUMBER: &str = "+46701234567";
@@ -89,11 +91,17 @@ async fn the_first_file_needs_its_fingerprint_confirmed_and_then_pins() {
     );
     let wrong = apply(&bed, &bytes, Some("00 11".to_owned()), false).await.unwrap_err();
     assert!(wrong.is(Code::WrongCmsKey));
+    let told = format!("has the CMS fingerprint {fingerprint}; given was 00 11");
+    assert!(wrong.message.ends_with(&told), "{wrong}");
+    let long = "0".repeat(SHOWN_MAX + 1);
+    let wrong = apply(&bed, &bytes, Some(long.clone()), false).await.unwrap_err();
+    assert!(wrong.message.ends_with(&format!("given was {}", &long[1..])), "{wrong}");
     let typed = fingerprint.to_uppercase().replace(' ', ":");
     let Step::Applied(applied) = apply(&bed, &bytes, Some(typed), false).await.unwrap() else {
         panic!()
     };
     assert_eq!((applied.serial, applied.users, applied.period), (1, 1, month()));
+    assert_eq!(bed.events(), [SystemEvent::UpdateApplied]);
     let path = bed.root.path().join(format!("accounts/police/{}", month()));
     assert!(open_inner(&std::fs::read(&path).unwrap()).is_ok(), "the copy is the inner content");
     let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
@@ -107,13 +115,56 @@ async fn the_first_file_needs_its_fingerprint_confirmed_and_then_pins() {
     assert!(apply(&bed, &other, None, false).await.unwrap_err().is(Code::WrongCmsKey));
 }
 
+/// `crs-cms fingerprint` prints two fingerprints.
+#[tokio::test]
+async fn the_other_of_two_fingerprints_is_named_and_a_known_key_is_compared_too() {
+    let bed = with_account(None).await;
+    let bytes = file(1, month(), 1, &cms(1), &secret());
+    let update = open(&bytes, &secret(), &account("police"), Pin::FirstUse).unwrap().update;
+    let cas = update.cas.iter().map(|ca| ca.as_slice());
+    let domains = domain_fingerprint(&account("police"), cas);
+    let fingerprint = cms(1).public_key().fingerprint();
+    let wrong = apply(&bed, &bytes, Some(domains.clone()), false).await.unwrap_err();
+    assert!(wrong.message.starts_with("that is the domain fingerprint"), "{wrong}");
+    assert!(
+        wrong.message.contains(&format!("expected the CMS fingerprint, which is {fingerprint}"))
+    );
+    apply(&bed, &bytes, Some(fingerprint), false).await.unwrap();
+    let wrong = apply(&bed, &bytes, Some(domains), false).await.unwrap_err();
+    assert!(wrong.is(Code::WrongCmsKey), "also when the key is pinned");
+}
+
 #[tokio::test]
 async fn serial_period_secret_and_account_are_checked() {
     let bed = with_account(Some(&cms(1))).await;
     let make = |serial, period| file(serial, period, 1, &cms(1), &secret());
-    apply(&bed, &make(5, month()), None, false).await.unwrap();
-    assert!(apply(&bed, &make(4, month()), None, false).await.unwrap_err().is(Code::OldSerial));
+    let current = make(5, month());
+    apply(&bed, &current, None, false).await.unwrap();
+    let older = apply(&bed, &make(4, month()), None, false).await.unwrap_err();
+    assert!(older.is(Code::OldSerial));
+    assert!(
+        older.hint.contains("nothing needs to be done"),
+        "the month has a newer one: {older:?}"
+    );
+    // The newest file of the next month may be older than this month's: the month needs another.
+    let next = apply(&bed, &make(4, month().next()), None, false).await.unwrap_err();
+    assert!(next.is(Code::OldSerial));
+    let command = format!("`crs-cms update create --period {}`", month().next());
+    assert!(next.hint.contains(&command), "{next:?}");
+    let made =
+        format!("{} (serial 4) was made before the file in force (serial 5)", month().next());
+    assert!(next.message.contains(&made), "{next:?}");
     apply(&bed, &make(6, month().next()), None, false).await.unwrap();
+    // Serials rise over all months: an older file of another month is no way back.
+    let before = make(4, month().previous());
+    let over = apply(&bed, &before, None, true).await.unwrap_err();
+    assert!(over.is(Code::OldSerial));
+    assert!(
+        over.hint.contains("nothing needs to be done"),
+        "crs-cms makes no past month: {over:?}"
+    );
+    let again = apply(&bed, &current, None, false).await.unwrap();
+    assert!(matches!(again, Step::Applied(_)), "the file of its month may come again");
     let far = make(7, month().next().next());
     assert!(apply(&bed, &far, None, false).await.unwrap_err().is(Code::WrongPeriod));
     assert!(matches!(apply(&bed, &far, None, true).await.unwrap(), Step::Applied(_)));

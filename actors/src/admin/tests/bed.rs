@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex};
 use crs_admin_api::command::health_check::{Health, Test};
 use crs_admin_api::{AdminError, Reply, Request};
 use crs_keys::seal_at_rest::Sealer;
+use crs_ops::{Notifier, SystemEvent};
 use crs_proto::session::Summary;
 use crs_proto::wire::life::Role;
 use crs_relay::RelayCounters;
 use crs_storage::command::control::{ControlCommand, ControlReply, ControlState};
 use crs_storage::store::{
-    Confirmed, GroupStatus, ReadError, StoreStatus, UserCounters, WriteError,
+    Confirmed, GroupStatus, PutBlob, ReadError, StoreStatus, UserCounters, WriteError,
 };
 use crs_types::{
     AccountId, BlobHash, ClientAddr, Clock, ConnectionId, DeviceId, Generation, GroupId, Mono,
@@ -19,13 +20,14 @@ use crs_types::{
 };
 use futures_util::future::BoxFuture;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::mpsc::Receiver;
 
-use crate::accounts::{AccountRegistry, BlobReader, Span, UpdateBlobs, load};
+use crate::accounts::{AccountRegistry, BlobReader, ShownKeys, Span, UpdateBlobs, load};
 use crate::admin::audit::Peer;
 use crate::admin::connection::Conversation;
 use crate::admin::{
-    AdminContext, AdminParts, AdminStore, HealthProbe, NodeFacts, RelayResource, RelayView,
-    SessionsView, commands,
+    AdminContext, AdminParts, AdminStore, HealthProbe, NodeFacts, OperatorCommands, RelayResource,
+    RelayView, SessionsView, ShownCertificate, Watched, commands,
 };
 use crate::connection::{ConnectionHandle, ConnectionMsg};
 use crate::context::{ContextParts, NodeContext};
@@ -48,6 +50,26 @@ impl Clock for FixedClock {
 
     fn mono(&self) -> Mono {
         Mono::from_micros(60_000_000)
+    }
+}
+
+/// A certificate of the node's own that is good for 60 days, and nothing to remark on.
+fn watched() -> Watched {
+    let watched = Watched::default();
+    let end = NOW.plus(std::time::Duration::from_secs(60 * 86_400));
+    watched.update(|found| found.certificate = Some(ShownCertificate { end, own: true }));
+    watched
+}
+
+fn commands() -> OperatorCommands {
+    OperatorCommands {
+        check: "crs-node check --config /etc/crs/crs.conf".to_owned(),
+        reload: "systemctl reload crs".to_owned(),
+        restart: "systemctl restart crs".to_owned(),
+        log: "tail -n 50 /var/log/crs/crs.log".to_owned(),
+        relay_log: "tail -n 50 /var/log/crs/crs_relay.log".to_owned(),
+        open_files: "systemctl edit crs   # [Service] LimitNOFILE=65536".to_owned(),
+        make_folder: "install -d -o crsuser -g crsuser -m 750".to_owned(),
     }
 }
 
@@ -124,14 +146,14 @@ impl AdminStore for MemoryStore {
         })
     }
 
-    fn put_blob(&self, bytes: Vec<u8>) -> BoxFuture<'_, Result<BlobHash, WriteError>> {
+    fn put_blob(&self, bytes: Vec<u8>) -> BoxFuture<'_, Result<PutBlob, WriteError>> {
         let mut blobs = self.blobs.0.lock().unwrap();
         // Not a hash, but different for each blob of a test.
         let hash = BlobHash([u8::try_from(blobs.len()).unwrap() + 1; 32]);
         let known = blobs.iter().find(|(_, known)| **known == bytes).map(|(hash, _)| *hash);
         let hash = known.unwrap_or(hash);
         blobs.insert(hash, bytes);
-        Box::pin(async move { Ok(hash) })
+        Box::pin(async move { Ok(PutBlob::new(hash)) })
     }
 
     fn get_blob(&self, hash: BlobHash) -> BoxFuture<'_, Result<Vec<u8>, ReadError>> {
@@ -260,6 +282,8 @@ pub(super) struct Bed {
     pub(super) store: Arc<MemoryStore>,
     pub(super) calls: Arc<Calls>,
     pub(super) hub: Arc<TraceHub>,
+    pub(super) events: Mutex<Receiver<SystemEvent>>,
+    pub(super) watched: Arc<Watched>,
     pub(super) root: tempfile::TempDir,
 }
 
@@ -268,7 +292,7 @@ impl Bed {
         let root = tempfile::tempdir().unwrap();
         let registry = Arc::new(AccountRegistry::new());
         let blobs = Arc::new(Blobs::default());
-        let hub = TraceHub::new(metrics::Counter::noop());
+        let hub = TraceHub::new(metrics::Counter::noop(), metrics::Counter::noop());
         let node = node(&registry, &blobs, &hub);
         let store = Arc::new(MemoryStore {
             state: Mutex::default(),
@@ -281,6 +305,8 @@ impl Bed {
         });
         let calls = Arc::new(Calls::default());
         let pool_key = Secret::new(vec![7; 32]);
+        let (notifier, events) = Notifier::channel();
+        let watched = Arc::new(watched());
         let context = AdminContext::new(AdminParts {
             node,
             store: Arc::clone(&store) as _,
@@ -289,18 +315,26 @@ impl Bed {
             hub: Arc::clone(&hub),
             sealer: Arc::new(Sealer::new(&[&pool_key]).unwrap()),
             probe: Arc::new(Probe),
-            notifier: None,
+            notifier: Some(notifier),
             facts: NodeFacts {
                 accounts_dir: root.path().join("accounts"),
                 data_dir: root.path().to_path_buf(),
+                disk_min_free: 256 << 20,
                 notify_script: None,
                 listen: Vec::new(),
-                certificate_end: Some(NOW.plus(std::time::Duration::from_secs(60 * 86_400))),
+                watched: Arc::clone(&watched),
                 started: Mono::from_micros(0),
                 open_files_wanted: 64,
+                commands: commands(),
             },
         });
-        Self { context, store, calls, hub, root }
+        Self { context, store, calls, hub, events: Mutex::new(events), watched, root }
+    }
+
+    /// The system events since the last time.
+    pub(super) fn events(&self) -> Vec<SystemEvent> {
+        let mut events = self.events.lock().unwrap();
+        std::iter::from_fn(|| events.try_recv().ok()).collect()
     }
 
     pub(super) async fn ask(&self, request: Request) -> Result<Reply, AdminError> {
@@ -338,7 +372,7 @@ impl Bed {
             version: "crs-client 0.1.0".into(),
             addr: ClientAddr::new("192.0.2.17:50312".parse().unwrap()),
             key_exchange: KeyExchange::Hybrid,
-            generation: Generation(1),
+            keys: ShownKeys { generation: Generation(1), issuer: None },
             node: NodeName::parse("crs1").unwrap(),
         };
         self.context.node.directory.register(Arc::new(registration)).unwrap();

@@ -87,7 +87,11 @@ async fn long_lists_come_in_parts() {
 }
 
 fn debug(n: usize) -> TraceEvent {
-    TraceEvent::Event(DebugEvent { time: NOW, module: "test", information: n.to_string() })
+    TraceEvent::Event(DebugEvent {
+        time: NOW,
+        module: "test".to_owned(),
+        information: n.to_string(),
+    })
 }
 
 #[tokio::test]
@@ -110,6 +114,21 @@ async fn a_trace_streams_events_and_says_what_was_dropped() {
     drop(stream);
     served.await.unwrap();
     assert_eq!(bed.hub.listeners(), 0, "the place is given back");
+}
+
+/// As every other command that names an account.
+#[tokio::test]
+async fn a_trace_of_a_client_of_no_account_is_refused() {
+    let bed = Bed::new();
+    let (stream, _) = bed.converse();
+    let mut stream = BufReader::new(stream);
+    let account = crs_types::AccountId::parse("nosuch").unwrap();
+    let element = trace::Element::Client { account, uri: "+46701".parse().unwrap() };
+    let ask = Request::Trace(trace::Request { element, verbose: false });
+    stream.get_mut().write_all(&encode_request(4, &ask).unwrap()).await.unwrap();
+    let ReplyBody::Err(error) = reply(&mut stream).await.body else { panic!() };
+    assert_eq!(error.message, "there is no account nosuch");
+    assert_eq!(bed.hub.listeners(), 0);
 }
 
 #[tokio::test]

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use crs_proto::codec::{RequestId, encode_error, encode_ok};
 use crs_proto::connection::Outcome;
 use crs_proto::delivery::Delivery;
-use crs_proto::wire::ErrorBody;
 use crs_proto::wire::keys::UpdateOffer;
 use crs_proto::wire::life::{Attach, Attached, DeniedReason, UnregisteredReason};
+use crs_proto::wire::{ErrorBody, word};
 use crs_types::{DeviceId, SessionId};
 use futures_util::future::join3;
 
 use super::update;
-use crate::connection::attachment::{Attachment, word};
+use crate::connection::attachment::Attachment;
 use crate::connection::inner::{Answer, AttachAnswer};
 use crate::connection::state::State;
 use crate::context::{DrainState, Services};
@@ -73,6 +73,7 @@ pub(in crate::connection) fn finish(
                 updates,
             };
             state.reply(encode_ok(id, &attached), false);
+            state.lifecycle.attached();
             state.finished(Outcome::Attached(role));
         }
         Err(error) => {
@@ -92,7 +93,7 @@ fn allowed(state: &State) -> Result<(), DeniedReason> {
     if user.uri.is_test_client() {
         return Ok(());
     }
-    account.may_attach(&user.uri, user.period, user.generation, state.context.clock.now())
+    account.may_attach(&user.uri, user.period, state.keys, state.context.clock.now())
 }
 
 fn register(state: &mut State, attach: &Attach) -> Result<(), DeniedReason> {
@@ -108,7 +109,7 @@ fn register(state: &mut State, attach: &Attach) -> Result<(), DeniedReason> {
         version: version.into(),
         addr: state.addr,
         key_exchange: state.key_exchange,
-        generation: state.identity.generation,
+        keys: state.keys,
         node: state.context.name.clone(),
     };
     let registration = Arc::new(registration);
@@ -156,6 +157,7 @@ fn keep_client_info(services: &Services, party: &Party, attach: &Attach) {
 
 fn denied(state: &mut State, id: RequestId, attach: &Attach, reason: DeniedReason) {
     state.context.metrics.connection.attach_denied.increment(1);
+    state.context.metrics.traffic.denied.count(&word(&reason));
     if state.context.trace.enabled() {
         state.context.trace.emit(TraceEvent::Attach(AttachEvent {
             time: state.context.clock.now(),
@@ -178,15 +180,16 @@ fn not_attached(state: &mut State, id: RequestId, error: ErrorBody) {
 }
 
 /// One sentence for a person.
-fn text(reason: DeniedReason) -> &'static str {
+pub(super) fn text(reason: DeniedReason) -> &'static str {
     match reason {
         DeniedReason::NotListed => "the user is not in the account's current update",
         DeniedReason::Blacklisted => "the user is blocked by the operator",
         DeniedReason::AccountNotLoaded => "the account has no current update on this server",
-        DeniedReason::BadRole => "the role is not possible for this client",
         DeniedReason::TooMany => "five secondary devices are attached already",
         DeniedReason::UpdateRequired => "fetch and confirm the key update first",
-        DeniedReason::Revoked => "the keys were revoked: enrol again",
+        DeniedReason::Revoked => {
+            "the keys, or the CA that certified them, were revoked: enrol again"
+        }
         DeniedReason::NodeDrain => "the node is draining: try another, or later",
         DeniedReason::NotAuthorised => "the keys are not those of the account's update",
     }

@@ -38,6 +38,7 @@ pub(super) fn post(state: &mut State, id: RequestId, post: Post) {
     let view = state.context.accounts.view();
     let now = state.context.clock.now();
     let Some(account) = view.resolve(&party.account, &party.uri, &to, now) else {
+        state.context.metrics.traffic.refused.count("not-found");
         not_found(state, &party, &post);
         let error = ErrorBody::new(ErrorCode::NotFound, format!("{to} cannot be reached"));
         let outcome = ended(to, Some(error.code));

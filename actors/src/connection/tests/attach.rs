@@ -206,6 +206,24 @@ async fn last_months_keys_fetch_updates_only() {
     assert_eq!(client.ask("upd.confirm", confirm).await["ok"], true);
 }
 
+/// Nor is whoever was removed told to fetch one: there is none.
+#[tokio::test(flavor = "multi_thread")]
+async fn last_months_keys_of_a_removed_user_fetch_nothing() {
+    let mut domain = Domain::new("acme");
+    let old = domain.user_of("+46701", month().previous().previous(), 1);
+    let _other = domain.user("+46702");
+    let bed = Bed::start(&[&domain], Options::default()).await;
+    let mut client = bed.connect(&old).await;
+    assert_eq!(client.early.remove(0)["update_only"], true);
+    let attach = client.ask("attach", json!({"role": "primary", "device": "d"})).await;
+    let get = client.ask("upd.get", json!({"period": month().to_string()})).await;
+    for denied in [attach, get] {
+        assert_eq!(denied["err"]["code"], "denied", "{denied}");
+        assert_eq!(denied["err"]["reason"], "not-listed");
+    }
+    assert_eq!(bed.context.directory.count(), 0);
+}
+
 #[tokio::test]
 async fn a_connection_that_outlives_its_certificate_is_unregistered() {
     let mut domain = Domain::new("acme");

@@ -12,6 +12,7 @@ use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::connection::ServerEvent;
+use crate::connection::io::WRITE_STALL_MAX;
 use crate::settings::{KeepAlive, LimitSettings, Settings};
 use crate::testing::{Bed, Client, Domain, NOW, Options, User, until};
 
@@ -33,7 +34,7 @@ async fn raw(client: &mut Client, bytes: &[u8]) {
 }
 
 /// A masked frame with a zero mask.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut out = vec![first];
     match payload.len() {
         n @ 0..126 => out.push(0x80 | n as u8),
@@ -205,40 +206,53 @@ pub(super) fn call_state(size: usize) -> ServerEvent {
     }))
 }
 
-#[tokio::test(flavor = "multi_thread")]
+/// Lets the connection's tasks do all they can without time passing.
+async fn settle() {
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// What the queue may hold and no more, besides what the kernel takes.
+#[tokio::test]
 async fn a_client_that_does_not_read_is_cut_at_the_bound() {
+    // Both buffers of the kernel: ours, and what a client has before it asks for more.
+    const KERNEL_MAX: usize = 2 * 128 * 1024 + 2 * 128 * 1024;
+    const QUEUE: usize = 256 * 1024;
     let (bed, anna) = bed().await;
     let _client = bed.attach(&anna, "primary", "d").await;
     let handle = bed.context.directory.snapshot()[0].handle.clone();
-    // Fill TCP, then our queue; somewhere before 64 MB it must end.
-    for n in 0..4_000 {
-        if bed.context.directory.count() == 0 {
-            assert!(n > 8, "cut too early");
-            return;
-        }
-        let _ = handle.event(call_state(16 * 1024));
-        tokio::task::yield_now().await;
-        tokio::time::sleep(Duration::from_millis(1)).await;
+    // In base64.
+    let length = 16 * 1024 / 3 * 4;
+    let mut sent = 0;
+    while bed.context.directory.count() == 1 {
+        sent += length;
+        assert!(sent <= QUEUE + KERNEL_MAX, "{sent} bytes and never cut");
+        assert!(handle.event(call_state(16 * 1024)).is_ok());
+        settle().await;
     }
-    panic!("never cut");
+    assert!(sent > QUEUE, "cut after {sent} bytes");
 }
 
+/// More than the kernel takes and less than the queue holds: it is the time that cuts. To the
+/// second: `a_slow_client_is_waited_for_and_one_that_takes_nothing_for_30_seconds_is_not`.
 #[tokio::test]
 async fn a_client_that_takes_nothing_for_30_seconds_is_cut() {
     let (bed, anna) = bed().await;
     let client = bed.attach(&anna, "primary", "d").await;
     let handle = bed.context.directory.snapshot()[0].handle.clone();
     let tcp = client.ws.get_ref().get_ref().0;
-    let _ = socket2::SockRef::from(tcp).set_recv_buffer_size(4096);
+    socket2::SockRef::from(tcp).set_recv_buffer_size(4096).unwrap();
     tokio::time::pause();
     let began = tokio::time::Instant::now();
-    // Less than the queue's bound at a time, until writing stalls.
-    while bed.context.directory.count() == 1 {
-        for _ in 0..4 {
-            let _ = handle.event(call_state(16 * 1024));
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        assert!(began.elapsed() < Duration::from_secs(600), "never cut");
+    for _ in 0..18 {
+        assert!(handle.event(call_state(16 * 1024)).is_ok());
+        settle().await;
     }
+    while bed.context.directory.count() == 1 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(began.elapsed() < 4 * WRITE_STALL_MAX, "never cut");
+    }
+    assert!(began.elapsed() >= WRITE_STALL_MAX, "cut after {:?}", began.elapsed());
     drop(client);
 }

@@ -2,11 +2,9 @@
 
 use base64_of::base64;
 use crs_keys::package;
-use crs_proto::wire::message::New;
 use crs_types::{MessageId, Period};
 use serde_json::{Value, json};
 
-use crate::connection::ServerEvent;
 use crate::testing::{Bed, Domain, NOW, Options, User};
 
 mod base64_of {
@@ -127,12 +125,11 @@ async fn a_wake_up_comes_once_until_the_mailbox_is_fetched() {
     let bed = Bed::start(&[&domain], Options::default()).await;
     let mut client = bed.attach(&anna, "primary", "d").await;
     let handle = bed.context.directory.snapshot()[0].handle.clone();
-    let arrived = |newest| handle.event(ServerEvent::MessageNew(New { newest })).unwrap();
-    arrived(1);
-    arrived(2);
+    handle.news(1);
     assert_eq!(client.event("msg.new").await["newest"], 1);
+    handle.news(2);
     assert_eq!(client.ask("msg.fetch", json!({})).await["ok"], true);
-    arrived(3);
+    handle.news(3);
     assert_eq!(client.event("msg.new").await["newest"], 3);
     assert!(client.early.iter().all(|frame| frame["ev"] != "msg.new"), "{:?}", client.early);
 }

@@ -1,16 +1,23 @@
 //! Certificates are judged in the handshake: an alert, and no application byte.
 
+use std::sync::Arc;
+
 use crs_keys::account_ca::Validity;
-use crs_keys::identity::UserIdentity;
+use crs_keys::identity::{IssuerId, UserIdentity};
 use crs_keys::test_ca::TestCa;
 use crs_types::rng::SeededRng;
 use crs_types::{Generation, Period, Uri};
 use rustls::{AlertDescription, Error};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::super::handshake::issuer;
+use crate::accounts::{AccountRegistry, AccountsView};
 use crate::context::NodeContext;
 use crate::directory::KeyExchange;
-use crate::testing::{Bed, Client, Domain, NOW, Options, Refusal, User, config, config_with};
+use crate::testing::{
+    Bed, Client, Domain, NOW, Options, Refusal, User, config, config_with, until,
+};
+use crate::trace::TraceEvent;
 
 /// The alert that the server sent, having sent nothing else.
 async fn alert(bed: &Bed, user: Option<&User>) -> AlertDescription {
@@ -107,6 +114,33 @@ async fn a_new_update_revokes_at_the_next_handshake() {
     bed.connect(&newer).await;
 }
 
+/// What has changed while a handshake ran is noticed at its end.
+#[test]
+fn a_ca_that_is_retired_during_a_handshake_lets_nobody_in() {
+    let mut acme = Domain::new("acme");
+    let old = acme.user("+46701");
+    let ids = [acme.ca.clone(), {
+        acme.rotate_ca();
+        acme.ca.clone()
+    }]
+    .map(|ca| IssuerId::of(ca.certificate()).unwrap());
+    let new = acme.user("+46702");
+    let accounts = AccountRegistry::new();
+    let load = |version, domains: &[&Domain]| {
+        let loaded = domains.iter().map(|d| (d.id.clone(), Arc::new(d.account())));
+        accounts.swap(AccountsView { version, accounts: loaded.collect() });
+    };
+    let found = |user: &User| issuer(&accounts, &user.keys.identity, &user.keys.sign_cert).ok();
+    load(1, &[&acme]);
+    assert_eq!([&old, &new].map(found), ids.map(|id| Some(Some(id))));
+    acme.retire_ca();
+    let _ = acme.user("+46702");
+    load(2, &[&acme]);
+    assert_eq!([&old, &new].map(found), [None, Some(Some(ids[1]))]);
+    load(3, &[]);
+    assert_eq!([&old, &new].map(found), [None, None]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn test_clients_come_from_loopback_with_the_pools_own_ca_only() {
     let mut acme = Domain::new("acme");
@@ -185,4 +219,100 @@ async fn sessions_are_never_resumed() {
         assert_ne!(kind, Some(rustls::HandshakeKind::Resumed));
         Client::upgrade(tls).await.unwrap();
     }
+}
+
+/// Keys of somebody who has a CA of his own by the name of an account.
+fn forged(account: &str, period: Period) -> User {
+    let account = crs_types::AccountId::parse(account).unwrap();
+    let mut rng = SeededRng::new(99);
+    let ca = crs_keys::account_ca::AccountCa::generate(account.clone(), &mut rng, NOW).unwrap();
+    let uri = Uri::parse("+46701").unwrap();
+    let identity = UserIdentity { account, uri, period, generation: Generation(1) };
+    let validity = Validity::of_period(period);
+    User { keys: crs_keys::package::UserKeys::issue(&ca, identity, validity, &mut rng).unwrap() }
+}
+
+/// A stranger who makes certificates himself learns nothing about which accounts there are: what
+/// is wrong with a certificate is told only to those whom the account issued one.
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_do_not_learn_which_accounts_there_are() {
+    let mut acme = Domain::new("acme");
+    let _user = acme.user("+46701");
+    let bed = Bed::start(&[&acme], Options::default()).await;
+    let mut long_ago = month();
+    (0..4).for_each(|_| long_ago = long_ago.previous());
+    for account in ["acme", "nobody-here"] {
+        for period in [month(), long_ago, month().next()] {
+            let forged = forged(account, period);
+            let told = alert(&bed, Some(&forged)).await;
+            assert_eq!(told, AlertDescription::UnknownCA, "{account} {period}");
+        }
+    }
+}
+
+/// The account's CA signs users' certificates directly. A path through other certificates is
+/// never looked for: the work would be the stranger's to choose.
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_in_between_are_not_looked_at() {
+    let mut acme = Domain::new("acme");
+    let user = acme.user("+46701");
+    let bed = Bed::start(&[&acme], Options::default()).await;
+    let key = || user.keys.sign_key.to_pkcs8().unwrap();
+    // The account's own CA as an intermediate, and garbage that would not even parse.
+    let mut chain = vec![user.keys.sign_cert.clone(), acme.ca.certificate().clone()];
+    chain.extend((0..400u16).map(|n| n.to_be_bytes().to_vec().into()));
+    let tls = Client::tls(&bed, config_with(&bed, Some((chain, key())))).await.unwrap();
+    Client::upgrade(tls).await.unwrap();
+    let forged = forged("acme", month());
+    let chain = vec![forged.keys.sign_cert.clone(), acme.ca.certificate().clone()];
+    let config = config_with(&bed, Some((chain, forged.keys.sign_key.to_pkcs8().unwrap())));
+    assert_eq!(alert_with(&bed, config).await, AlertDescription::UnknownCA);
+}
+
+/// The operator is told why, and whose certificate it was when an account here has issued it;
+/// strangers' names are not written anywhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_is_told_whose_certificate_was_refused_and_why() {
+    let (mut acme, brick) = (Domain::new("acme"), Domain::new("brick"));
+    let unknown = Domain::new("nobody-here").user("+46901");
+    let mut long_ago = month();
+    (0..4).for_each(|_| long_ago = long_ago.previous());
+    let expired = acme.issue("+46701", long_ago, 1);
+    let _newer = acme.user_of("+46702", month(), 2);
+    let revoked = acme.issue("+46702", month(), 1);
+    let bed = Bed::start(&[&acme, &brick], Options::default()).await;
+    for user in [None, Some(&unknown), Some(&forged("acme", month())), Some(&expired)] {
+        alert(&bed, user).await;
+    }
+    alert(&bed, Some(&revoked)).await;
+    let expected = ["expired", "no-certificate", "other-ca", "revoked", "unknown-account"];
+    let expected = expected.map(|word| (word, 1)).into();
+    until("all are counted", || bed.counts.all() == expected).await;
+    let told = bed.trace.take().into_iter().filter_map(|event| {
+        let TraceEvent::Object(e) = event else { return None };
+        Some((e.account.to_string(), e.from.to_string(), e.event))
+    });
+    let line = |uri: &str, why: &str| {
+        let uri = Uri::parse(uri).unwrap().to_string();
+        ("acme".to_owned(), uri, format!("certificate refused: {why}"))
+    };
+    let lines = [line("+46701", "expired"), line("+46702", "revoked")];
+    assert_eq!(told.collect::<Vec<_>>(), lines);
+}
+
+/// Probes and load balancers only look whether the port is open: that is no failure.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_closes_without_a_byte_is_no_failed_handshake() {
+    let options = Options { limit_loopback: true, ..Options::default() };
+    let bed = Bed::start(&[], options).await;
+    for _ in 0..100 {
+        drop(tokio::net::TcpStream::connect(bed.addr).await.unwrap());
+    }
+    until("all are counted", || bed.counts.all() == [("unused", 100)].into()).await;
+    // Half a greeting is one, and the address has not used up its failures before.
+    let mut half = tokio::net::TcpStream::connect(bed.addr).await.unwrap();
+    half.write_all(&[0x16, 3, 1]).await.unwrap();
+    drop(half);
+    let expected = [("unused", 100), ("broken-off", 1)].into();
+    until("it is counted", || bed.counts.all() == expected).await;
 }

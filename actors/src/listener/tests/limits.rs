@@ -1,9 +1,11 @@
 //! Time, size and number of handshakes.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::super::{FD_RESERVE, HANDSHAKE_TIMEOUT};
 use crate::settings::{LimitSettings, Settings};
@@ -66,6 +68,24 @@ async fn bad_upgrades_get_their_status() {
     assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
 }
 
+/// Whoever sends a body first and then looks for the answer finds the status, not a reset; whoever
+/// sends without end is cut.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_upgrade_is_read_to_a_limit() {
+    let (bed, anna) = bed(Options::default()).await;
+    let head = b"POST /crs/v1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n";
+    let whole = [&head[..], &[b'b'; 1_000_000]].concat();
+    assert_eq!(status(&bed, &anna, &whole).await, "405");
+    let mut tls = Client::tls(&bed, config(&bed, Some(&anna))).await.unwrap();
+    tls.write_all(head).await.unwrap();
+    let mut sent = 0;
+    while tls.write_all(&[b'b'; 16 * 1024]).await.is_ok() {
+        sent += 16 * 1024;
+        assert!(sent < 64 << 20, "never cut");
+    }
+    until("all places are free", || bed.capacity.count() == 0).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn accepting_pauses_at_the_limit_and_goes_on() {
     let options = Options { fd_limit: FD_RESERVE + 2, ..Options::default() };
@@ -107,8 +127,8 @@ async fn the_operators_limit_of_connections_holds_and_may_be_raised() {
 #[tokio::test(flavor = "multi_thread")]
 async fn accepting_pauses_while_too_many_handshakes_are_under_way() {
     let (bed, anna) = bed(Options { handshakes: 2, ..Options::default() }).await;
-    let silent = TcpStream::connect(bed.addr).await.unwrap();
-    let _other = TcpStream::connect(bed.addr).await.unwrap();
+    let silent = from("127.0.1.1", &bed).await;
+    let _other = from("127.0.2.1", &bed).await;
     until("two handshakes are under way", || bed.capacity.count() == 2).await;
     let third = bed.connect(&anna);
     tokio::pin!(third);
@@ -116,6 +136,47 @@ async fn accepting_pauses_while_too_many_handshakes_are_under_way() {
     assert!(early.is_err(), "served beyond the limit");
     drop(silent);
     third.await;
+}
+
+/// Connections that say nothing have half of the places, when all come from one network; whoever
+/// has attached does not count.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_network_leaves_places_for_others() {
+    let (bed, anna) = bed(Options { handshakes: 16, ..Options::default() }).await;
+    let mut waiting = Vec::new();
+    for _ in 0..10 {
+        waiting.push(bed.connect(&anna).await);
+    }
+    let mut silent = Vec::new();
+    for n in 1..=6 {
+        silent.push(from(&format!("127.0.1.{n}"), &bed).await);
+    }
+    until("six handshakes are under way", || bed.capacity.count() == 16).await;
+    // Ten could run, and as many of this network have not attached.
+    assert!(is_refused(from("127.0.0.1", &bed).await).await);
+    for (n, client) in waiting.iter_mut().take(6).enumerate() {
+        let role = if n < 5 { "secondary" } else { "primary" };
+        let reply = client.ask("attach", json!({"role": role, "device": format!("d{n}")})).await;
+        assert_eq!(reply["ok"], true, "{reply}");
+    }
+    let _further = bed.connect(&anna).await;
+    for n in 7..=8 {
+        silent.push(from(&format!("127.0.1.{n}"), &bed).await);
+    }
+    until("eight handshakes are under way", || bed.capacity.count() == 19).await;
+    assert!(is_refused(from("127.0.1.9", &bed).await).await);
+}
+
+/// A connection to the listener from an address of one's choice.
+async fn from(ip: &str, bed: &Bed) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((ip.parse::<IpAddr>().unwrap(), 0).into()).unwrap();
+    socket.connect(bed.addr).await.unwrap()
+}
+
+/// Closed unread.
+async fn is_refused(mut stream: TcpStream) -> bool {
+    stream.read(&mut [0; 1]).await.unwrap_or(0) == 0
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,8 +9,12 @@
 //! legs on one address are refused there, at the proof); a leg's *home* thread, by its slot, is the
 //! authority for the *leg* (the last proved address wins) and tells all others.
 
+#[cfg(fuzzing)]
+mod fuzz;
 mod legs;
 mod links;
+#[cfg(any(test, fuzzing))]
+mod net;
 mod sync;
 mod verdict;
 
@@ -20,6 +24,8 @@ use std::sync::Arc;
 use crs_proto::leg::{Change, Ignored, Peek, StunPacket, Verdict as Stun, peek};
 use crs_types::{ClientAddr, Mono, Rng};
 
+#[cfg(fuzzing)]
+pub use fuzz::fuzz_plane;
 pub(crate) use links::{Links, REPORTS, mesh};
 pub(crate) use verdict::{Forward, Verdict};
 

@@ -1,99 +1,22 @@
-//! Planes without sockets: several threads' planes in one test, their rings pumped by hand.
+//! What several threads' planes do together.
 
 use std::time::Duration;
 
 use crs_proto::leg::LegCredentials;
-use crs_proto::leg::client::{accepted, answer_check, binding_request, transaction_id};
-use crs_types::rng::SeededRng;
 use proptest::prelude::*;
-use rtrb::{Consumer, Producer, RingBuffer};
 
+use super::net::Net;
 use super::*;
 use crate::kind::TwoLegKind;
-use crate::message::{AddLeg, Command, Report};
-
-/// Planes of all threads, and the control side's ends of their rings.
-struct Net {
-    planes: Vec<Plane>,
-    commands: Vec<Producer<Command>>,
-    reports: Vec<Consumer<Report>>,
-    now: u64,
-    rng: SeededRng,
-}
-
-const RELAY: &str = "127.0.0.1:146";
+use crate::message::Command;
 
 impl Net {
-    fn new(threads: usize, reports: usize) -> Self {
-        let mut config = RelayConfig::on(Vec::new());
-        config.threads = threads;
-        config.max_legs = 8;
-        let mut net = Self {
-            planes: Vec::new(),
-            commands: Vec::new(),
-            reports: Vec::new(),
-            now: 1_000_000,
-            rng: SeededRng::new(3),
-        };
-        for (me, peers) in mesh(threads).into_iter().enumerate() {
-            let (commands, commands_out) = RingBuffer::new(64);
-            let (reports_in, reports_out) = RingBuffer::new(reports);
-            let links = Links::new(commands_out, reports_in, peers);
-            let cells = ThreadCells::new(config.max_legs);
-            let rng = Box::new(SeededRng::new(me as u64));
-            let now = net.now;
-            let parts = PlaneParts { me: me as u8, cells, rng, links, seed: [1, 2], now };
-            net.planes.push(Plane::new(&config, parts));
-            net.commands.push(commands);
-            net.reports.push(reports_out);
-        }
-        net
-    }
-
-    /// A leg on all threads.
+    /// A leg for RTP on all threads.
     fn add(&mut self, slot: u32, generation: u32) -> LegCredentials {
-        let credentials = LegCredentials::generate(&mut self.rng);
-        let leg = AddLeg {
-            key: LegKey { slot, generation },
-            kind: TwoLegKind::Rtp,
-            peer: slot ^ 1,
-            channel: 0,
-            credentials: credentials.clone(),
-            address: None,
-        };
-        for ring in &mut self.commands {
-            ring.push(Command::Add(Box::new(leg.clone()))).unwrap();
-        }
-        self.pump();
-        credentials
+        self.add_as(slot, generation, TwoLegKind::Rtp, 0)
     }
 
-    /// Lets all threads take their messages until none has any.
-    fn pump(&mut self) {
-        while self.planes.iter().any(Plane::has_messages) {
-            for plane in &mut self.planes {
-                assert!(plane.commands(self.now));
-                plane.peers();
-            }
-        }
-    }
-
-    /// Whole binding of a leg from `from`, whose packets arrive at `thread`. False: refused.
-    fn bind(&mut self, thread: usize, from: SocketAddr, leg: &LegCredentials) -> bool {
-        let relay = ClientAddr::new(RELAY.parse().unwrap());
-        let id = transaction_id(&mut self.rng);
-        let request = binding_request(leg, id);
-        let plane = &mut self.planes[thread];
-        let Some(check) = plane.stun(self.now, 0, from, request.as_bytes()) else { return false };
-        assert_eq!(check.to, from);
-        let Some(answer) = answer_check(leg, check.packet.as_bytes(), relay) else {
-            // The address was bound already: that was the response.
-            return accepted(leg, check.packet.as_bytes(), id).is_some();
-        };
-        let response = plane.stun(self.now, 0, from, answer.as_bytes());
-        response.is_some_and(|sent| accepted(leg, sent.packet.as_bytes(), id).is_some())
-    }
-
+    /// Where a media packet goes.
     fn media(&mut self, thread: usize, from: SocketAddr) -> Option<SocketAddr> {
         match self.planes[thread].media(self.now, from, &[0x80; 40]) {
             Verdict::Forward(forward) => Some(forward.to),
@@ -117,6 +40,20 @@ fn media_waits_for_the_home_thread_to_know() {
     net.pump();
     assert_eq!(net.media(0, client(0)), Some(client(1)));
     assert_eq!(net.media(1, client(0)), Some(client(1)), "any thread sends to any leg");
+}
+
+/// Until then another leg may have proved the same address elsewhere.
+#[test]
+fn a_claimed_address_counts_once_the_home_thread_has_confirmed_it() {
+    let mut net = Net::new(2, 64);
+    let (a, b) = (net.add(0, 1), net.add(1, 1));
+    // Leg 0's home is thread 0; it binds on thread 1, where leg 1 is at home.
+    assert!(net.bind(1, client(1), &b));
+    assert!(net.bind(1, client(0), &a));
+    assert_eq!(net.media(1, client(0)), None, "leg 0 has claimed its address");
+    assert_eq!(net.planes[1].cells.unknown.get(), 1);
+    net.pump();
+    assert_eq!(net.media(1, client(0)), Some(client(1)));
 }
 
 /// Control and peers do not take anything for a while: news is delayed, never lost.

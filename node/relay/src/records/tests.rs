@@ -1,4 +1,4 @@
-//! The books by themselves: ids, places, lifetimes, silence, late reports.
+//! The books by themselves: ids, places, counts, lifetimes, late reports.
 
 use std::time::Duration;
 
@@ -8,9 +8,13 @@ use proptest::prelude::*;
 use super::*;
 
 fn open(records: &mut Records, now: Mono) -> Option<Record> {
+    open_kind(records, TwoLegKind::Rtp, now)
+}
+
+fn open_kind(records: &mut Records, kind: TwoLegKind, now: Mono) -> Option<Record> {
     let mut rng = SeededRng::new(1);
     let credentials = [(); 2].map(|()| LegCredentials::generate(&mut rng));
-    records.open(TwoLegKind::Rtp, credentials, [0; 2], now).cloned()
+    records.open(kind, credentials, [0; 2], now).cloned()
 }
 
 fn bound(key: LegKey) -> Report {
@@ -43,25 +47,6 @@ fn reports_of_a_leg_that_is_gone_are_dropped_though_its_place_is_taken_again() {
 }
 
 #[test]
-fn silence_counts_from_the_second_leg_and_stops_while_one_is_lost() {
-    let mut records = Records::new(2, 1);
-    let at = |secs: u64| Mono::from_micros(secs * 1_000_000);
-    let record = open(&mut records, at(0)).unwrap();
-    let [a, b] = record.legs.each_ref().map(|leg| leg.key);
-    records.report(bound(a), at(1));
-    assert_eq!(records.silent(at(500), |_| None), []);
-    records.report(bound(b), at(500));
-    assert_eq!(records.silent(at(559), |_| None), []);
-    let silent = [RelayEvent::Silent { allocation: record.id }];
-    assert_eq!(records.silent(at(560), |_| None), silent);
-    assert_eq!(records.silent(at(619), |_| None), [], "told again only after another minute");
-    assert_eq!(records.silent(at(620), |key| (key == a).then_some(at(600))), []);
-    assert_eq!(records.silent(at(660), |key| (key == a).then_some(at(600))), silent);
-    records.report(Report { key: b, what: Reported::Unbound }, at(700));
-    assert_eq!(records.silent(at(5000), |_| None), [], "a lost leg is told by its own event");
-}
-
-#[test]
 fn a_bound_leg_does_not_expire_and_a_lost_one_has_a_lifetime_again() {
     let mut records = Records::new(2, 1);
     let record = open(&mut records, Mono::default()).unwrap();
@@ -86,7 +71,8 @@ proptest! {
         let mut last = 0;
         for (make, at) in steps {
             if make {
-                let made = open(&mut records, Mono::default());
+                let kind = [TwoLegKind::Rtp, TwoLegKind::Opaque][at % 2];
+                let made = open_kind(&mut records, kind, Mono::default());
                 prop_assert_eq!(made.is_some(), live.len() < 8);
                 if let Some(record) = made {
                     prop_assert!(record.id.0 > last);
@@ -102,5 +88,9 @@ proptest! {
             }
         }
         prop_assert_eq!(records.iter().count(), live.len());
+        for kind in [TwoLegKind::Rtp, TwoLegKind::Opaque] {
+            let counted = live.iter().filter(|record| record.kind == kind).count();
+            prop_assert_eq!(records.count(kind), counted as u64);
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crs_relay::{RelayEvent, TwoLegKind};
 
-use crate::support::{Client, Running, config, rtp};
+use crate::support::{Running, config, rtp};
 
 /// Many moves, so that new addresses are on the same and on other threads.
 #[test]
@@ -31,6 +31,8 @@ fn a_client_may_move_back() {
     let mut running = Running::start(config(2));
     let (allocation, a, b) = running.call(TwoLegKind::Rtp);
     for round in 0..6u16 {
+        // When the kernel gives every address to one thread, its limit of checks at once would be met.
+        running.advance(Duration::from_millis(250));
         let moved = running.bound(&allocation.legs[0]);
         moved.send(&rtp(round, 99));
         assert_eq!(b.receive(), rtp(round, 99));
@@ -70,32 +72,4 @@ fn consent_ends_thirty_seconds_after_the_last_answer() {
     running.event(|event| matches!(event, RelayEvent::Bound { leg, .. } if *leg == id));
     b.send(&rtp(2, 50));
     assert_eq!(a.receive(), rtp(2, 50));
-}
-
-/// Sixty seconds without media on a call with both legs bound are told, and told again.
-#[test]
-fn silence_is_told_after_sixty_seconds() {
-    let mut running = Running::start(config(1));
-    let (allocation, a, b) = running.call(TwoLegKind::Rtp);
-    let keep = |running: &mut Running, a: &Client, b: &Client| {
-        running.advance(Duration::from_millis(6_100));
-        a.answer(&a.receive());
-        b.answer(&b.receive());
-        running.nudge();
-        running.events_now()
-    };
-    for _ in 0..9 {
-        assert_eq!(keep(&mut running, &a, &b), []);
-    }
-    a.send(&rtp(1, 50));
-    b.receive();
-    for _ in 0..9 {
-        assert_eq!(keep(&mut running, &a, &b), []);
-    }
-    let silent = [RelayEvent::Silent { allocation: allocation.id }];
-    assert_eq!(keep(&mut running, &a, &b), silent);
-    for _ in 0..9 {
-        assert_eq!(keep(&mut running, &a, &b), []);
-    }
-    assert_eq!(keep(&mut running, &a, &b), silent);
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::view::{Render, Section, View};
 
 /// Largest update file in bytes.
-pub const FILE_MAX: u64 = 256 * 1024 * 1024;
+pub const FILE_MAX: u64 = crs_types::limits::UPDATE_FILE_MAX as u64;
 /// Most bytes of the file in one chunk, before base64.
 pub const CHUNK_MAX: usize = 512 * 1024;
 

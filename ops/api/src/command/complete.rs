@@ -23,8 +23,12 @@ pub struct Request {
 pub enum Kind {
     /// Account ids.
     Account,
-    /// Numbers of an account: attached ones first, then those of its update.
+    /// Numbers of an account: attached ones first, then those of its update file in force.
     Uri(AccountId),
+    /// Numbers of an account that are attached: only they can be purged.
+    Attached(AccountId),
+    /// Numbers of all accounts, for what a number is enough for.
+    AnyUri,
     /// Blocked numbers of an account.
     Blacklisted(AccountId),
 }

@@ -16,10 +16,14 @@ pub const NODE_CHECKS: &[&str] = &[
     "open-files",
     "memory",
     "clock",
+    "first-account",
     "accounts-directory",
     "updates-current",
     "updates-next",
+    "authorities",
     "certificate",
+    "configuration",
+    "permissions",
     "notify-script",
 ];
 

@@ -35,11 +35,25 @@ pub struct Options {
     pub boxes: bool,
     /// Colour: only on a terminal, and not with `NO_COLOR`.
     pub colour: bool,
+    /// Columns of the terminal: a table that is wider is printed another way.
+    pub width: Option<usize>,
+}
+
+/// Columns of the terminal that standard output is.
+pub fn terminal_width() -> Option<usize> {
+    comfy_table::Table::new().width().map(usize::from)
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { format: Format::Table, verbose: false, header: true, boxes: false, colour: false }
+        Self {
+            format: Format::Table,
+            verbose: false,
+            header: true,
+            boxes: false,
+            colour: false,
+            width: None,
+        }
     }
 }
 

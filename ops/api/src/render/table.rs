@@ -34,13 +34,29 @@ fn titled(section: &Section, options: &Options) -> Option<String> {
 fn body(section: &Section, options: &Options) -> String {
     let columns = section.visible(options.verbose);
     match &section.body {
-        Body::Rows(rows) if options.boxes && rows.len() <= BOXED_ROWS_MAX => {
-            boxed(&columns, rows, options)
-        }
-        Body::Rows(rows) => plain(&columns, rows, options),
+        Body::Rows(rows) => fitting(&columns, rows, options),
         Body::Record(record) => pairs(&columns, record),
         Body::Text(text) => text.as_ref().map_or_else(String::new, |t| printable(t) + "\n"),
     }
+}
+
+/// With lines, without them, or a paragraph for each row: the first that fits the terminal. A table
+/// that the terminal breaks in the middle of its lines cannot be read.
+fn fitting(columns: &[Column], rows: &[Map<String, Value>], options: &Options) -> String {
+    let fits = |text: &String| {
+        options.width.is_none_or(|most| text.lines().all(|line| width(line) <= most))
+    };
+    let with_lines = (options.boxes && rows.len() <= BOXED_ROWS_MAX)
+        .then(|| boxed(columns, rows, options))
+        .filter(fits);
+    if let Some(text) = with_lines {
+        return text;
+    }
+    let text = plain(columns, rows, options);
+    if rows.is_empty() || fits(&text) {
+        return text;
+    }
+    rows.iter().map(|row| pairs(columns, row)).collect::<Vec<_>>().join("\n")
 }
 
 fn boxed(columns: &[Column], rows: &[Map<String, Value>], options: &Options) -> String {

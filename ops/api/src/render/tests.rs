@@ -109,6 +109,19 @@ fn columns_are_the_json_keys() {
     }
 }
 
+/// What a narrow terminal would break is printed without lines, then row by row.
+#[test]
+fn a_table_fits_its_terminal() {
+    let on = |width| Options { boxes: true, width: Some(width), ..Options::default() };
+    let rows = vec![odd("a", 5), odd("longer", 12)];
+    let boxed = render(&rows.view(), &on(18));
+    assert!(boxed.contains('│') && boxed.lines().all(|line| line.chars().count() == 18), "{boxed}");
+    assert_eq!(render(&rows.view(), &on(17)), "NAME    COUNT\na           5\nlonger     12\n");
+    assert_eq!(render(&rows.view(), &on(12)), "NAME:  a\nCOUNT: 5\n\nNAME:  longer\nCOUNT: 12\n");
+    let empty: Vec<Odd> = Vec::new();
+    assert_eq!(render(&empty.view(), &on(3)), "NAME  COUNT\n");
+}
+
 /// A list of 10 000 clients is printed in one piece without boxes, terminal or not.
 #[test]
 fn long_tables_have_no_boxes() {

@@ -20,14 +20,17 @@ pub(crate) enum Action {
     /// month, stores it on all nodes and loads it. The first file of an account also pins the key
     /// of its CMS: compare the fingerprint with the CMS administrator.
     #[command(
-        after_help = "Examples:\n  crs-cli apply /opt/crs/accounts/2026-11.upd\n  crs-cli apply 2026-11.upd --confirm-fingerprint \"3f2a 9c01 77b0 d4e2\""
+        after_help = "Examples:\n  crs-cli apply /opt/crs/accounts/2026-11.upd\n  crs-cli apply 2026-11.upd \\\n    --confirm-fingerprint '3F2A 9C01 77B0 D4E2 5A1B C8F6 0E93 7D24 B1A5 66FC 290E 8D3B F047 15CA 9E62 D8B3'"
     )]
     Apply(Apply),
     /// Stop users from using the service, or let them in again
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  crs-cli blacklist add police +46701234567\n  crs-cli blacklist remove police +46701234567"
+    )]
     Blacklist(Blacklist),
     /// Find out where something belongs
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  crs-cli check slot +46701234567")]
     Check(Check),
     /// List all commands, and whether they change anything
     #[command(after_help = "Examples:\n  crs-cli commands\n  crs-cli commands --output json")]
@@ -48,10 +51,13 @@ pub(crate) enum Action {
         words: Vec<String>,
     },
     /// Create an account or a random secret
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  crs-cli create account police\n  crs-cli create sharedSecret -B32"
+    )]
     Create(Create),
     /// Delete an account
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  crs-cli delete account police")]
     Delete(Delete),
     /// Find out what is wrong, and how to put it right
     ///
@@ -69,19 +75,28 @@ pub(crate) enum Action {
     )]
     HealthCheck(HealthCheck),
     /// List accounts
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  crs-cli list account\n  crs-cli list account --reveal"
+    )]
     List(List),
     /// Look a client up
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  crs-cli lookup client police +46701234567")]
     Lookup(Lookup),
     /// Close connections of clients, which come back by themselves
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  crs-cli purge client police +46701234567\n  crs-cli purge clients police"
+    )]
     Purge(Purge),
     /// Read files again after they were changed by hand
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  crs-cli reload account")]
     Reload(Reload),
     /// Show the state of clients, sessions, relays, nodes
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  crs-cli show attach\n  crs-cli show node\n  crs-cli show updates --output json"
+    )]
     Show(Show),
     /// Follow events as they happen; ctrl-c stops
     ///
@@ -198,7 +213,7 @@ pub(crate) enum Delete {
         /// The account
         #[arg(value_name = "ACCOUNT-ID", id = "account")]
         account: AccountId,
-        /// Do not ask
+        /// Do not ask; needed where there is no terminal to ask on
         #[arg(short, long)]
         yes: bool,
     },
@@ -310,22 +325,10 @@ pub(crate) enum Reload {
     Account,
 }
 
-/// `10s`, `2m`, `1h`, `500ms`, or a plain number of seconds.
+/// `10s`, `2m`, `1h`, `500ms`, or a plain number of seconds; never none at all.
 pub(crate) fn parse_duration(text: &str) -> Result<Seconds, String> {
-    let refuse = || format!("expected a time such as 10s, 2m or 500ms, got {text:?}");
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let number: u64 = text[..digits].parse().map_err(|_| refuse())?;
-    let millis = match &text[digits..] {
-        "ms" => Some(number),
-        "" | "s" => number.checked_mul(1000),
-        "m" => number.checked_mul(60_000),
-        "h" => number.checked_mul(3_600_000),
-        _ => None,
-    };
-    let longest = 7 * 24 * 3_600_000;
-    match millis {
-        Some(millis) if (1..=longest).contains(&millis) => Ok(Duration::from_millis(millis)),
-        Some(_) => Err("expected a time between 1ms and 168h".to_owned()),
-        None => Err(refuse()),
+    match crs_types::duration::parse(text)? {
+        Duration::ZERO => Err("expected a time of at least 1ms".to_owned()),
+        time => Ok(time),
     }
 }

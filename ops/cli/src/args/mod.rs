@@ -9,7 +9,7 @@ pub(crate) use actions::{
     Action, Apply, Blacklist, Check, Create, CreateAccount, Delete, Doctor, HealthCheck,
     HealthFormat, HealthWhat, List, Lookup, Purge, Reload, SharedSecret,
 };
-pub(crate) use global::{Global, Output};
+pub(crate) use global::{DEFAULT_SOCKET, Global, Output};
 pub(crate) use show::Show;
 pub(crate) use trace::{Trace, TraceElement};
 

@@ -41,7 +41,7 @@ pub(crate) enum TraceElement {
     /// event,Time,Id,User-Type,User,IP,Port,State
     #[command(after_help = "Examples:\n  crs-cli trace connection")]
     Connection,
-    /// Debug events beside the others
+    /// Debug events beside the others: the records of crs.log as they come
     ///
     /// Module,Type,Time,Information
     #[command(after_help = "Examples:\n  crs-cli trace event --output json")]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crs_admin_api::command::doctor::Check;
-use crs_types::{Clock, SystemClock};
+use crs_types::{Clock, SystemClock, shell};
 
 use super::{fail, seen, warn};
 
@@ -55,13 +55,13 @@ pub(super) fn sync_speed(check: Check, data: &Path) -> Check {
             check,
             format!("{} cannot be written by this user: {error}", place.display()),
             "the speed of the disk could not be measured",
-            "sudo crs-cli doctor --pre --only disk-sync",
+            &format!("sudo {}", again(data)),
         ),
         Ok(took) => {
             let text =
                 format!("a sync takes {:.2} ms at {}", took.as_secs_f64() * 1e3, place.display());
             let cause = "every confirmed message waits for a sync; use a solid-state disk";
-            let fix = "crs-cli doctor --pre --only disk-sync --data DIR";
+            let fix = &again(data);
             if took <= SYNC_WANTED {
                 seen(check, text)
             } else if took <= SYNC_NEEDED {
@@ -71,6 +71,12 @@ pub(super) fn sync_speed(check: Check, data: &Path) -> Check {
             }
         }
     }
+}
+
+/// The command that measures once more; another folder may be named in it.
+fn again(data: &Path) -> String {
+    let data = shell::word(&data.display().to_string()).into_owned();
+    format!("crs-cli doctor --pre --only disk-sync --data {data}")
 }
 
 /// Median of a few appends of 4 KiB, each synced, as the node's log does.

@@ -24,7 +24,8 @@ pub(super) fn dns(check: Check, name: Option<&str>) -> Check {
     } else {
         "the resolver does not know this machine; name the pool's with --name"
     };
-    match resolve(asked.clone()) {
+    let name = asked.clone();
+    match within(DNS_PATIENCE, move || resolve(&name)) {
         Some(addresses) if !addresses.is_empty() => {
             seen(check, format!("{asked} is {}", addresses.join(", ")))
         }
@@ -35,18 +36,25 @@ pub(super) fn dns(check: Check, name: Option<&str>) -> Check {
 
 /// The resolver of the C library cannot be interrupted, so it gets a thread of its own, which
 /// ends with the process at the latest.
-fn resolve(name: String) -> Option<Vec<String>> {
+fn within<T: Send + 'static>(
+    patience: Duration,
+    ask: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
     let (sender, receiver) = mpsc::sync_channel(1);
     thread::spawn(move || {
-        let found = (name.as_str(), 0).to_socket_addrs();
-        let mut addresses: Vec<String> =
-            found.map(|all| all.map(|a| a.ip().to_string()).collect()).unwrap_or_default();
-        addresses.sort();
-        addresses.dedup();
         // Nobody waits any more after the time-out.
-        let _ = sender.send(addresses);
+        let _ = sender.send(ask());
     });
-    receiver.recv_timeout(DNS_PATIENCE).ok()
+    receiver.recv_timeout(patience).ok()
+}
+
+fn resolve(name: &str) -> Vec<String> {
+    let found = (name, 0).to_socket_addrs();
+    let mut addresses: Vec<String> =
+        found.map(|all| all.map(|a| a.ip().to_string()).collect()).unwrap_or_default();
+    addresses.sort();
+    addresses.dedup();
+    addresses
 }
 
 /// The relay asks for large buffers, so that a burst of media is not lost.
@@ -69,5 +77,20 @@ fn setting(check: Check, name: &str, path: &str, wanted: u64, cause: &str) -> Ch
         Ok(value) if value >= wanted => seen(check, format!("{name} is {value}")),
         Ok(value) => warn(check, format!("{name} is {value}, {wanted} wanted"), cause, &fix),
         Err(_) => warn(check, format!("{name} cannot be read"), cause, &fix),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resolver_that_hangs_is_not_waited_for() {
+        let (answer, hangs) = mpsc::sync_channel::<Vec<String>>(0);
+        let asked = within(Duration::from_millis(50), move || hangs.recv().unwrap_or_default());
+        assert_eq!(asked, None);
+        drop(answer);
+        let found = within(DNS_PATIENCE, || resolve("127.0.0.1"));
+        assert_eq!(found, Some(vec!["127.0.0.1".to_owned()]));
     }
 }

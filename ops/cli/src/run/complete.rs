@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use clap::{Arg, Command, CommandFactory};
+use clap::{Arg, Command, CommandFactory, ValueHint};
 use crs_admin_api::command::complete::{Kind, Request as Ask};
+use crs_admin_api::command::doctor::NODE_CHECKS;
 use crs_admin_api::{Exit, Reply, Request};
 use crs_types::AccountId;
 
@@ -15,18 +16,43 @@ use crate::output;
 /// A shell waits no longer than this for a node.
 const PATIENCE: Duration = Duration::from_millis(80);
 
+/// Prints what may stand at the cursor. The exit code is an error when that can be no name of a
+/// file either, so that the shell does not offer any.
 pub(crate) fn run(global: &Global, words: &[String]) -> Exit {
+    let words = joined(words);
     let Some((prefix, before)) = words.split_last() else { return Exit::Ok };
-    let mut found = match wanted(before, prefix) {
-        Wanted::Words(words) => words,
-        Wanted::Live(kind) => live(global, kind, prefix),
-        Wanted::Nothing => Vec::new(),
+    let (mut found, exit) = match wanted(before, prefix) {
+        Wanted::Words(words) => (words, Exit::Error),
+        Wanted::List(words) => (continued(prefix, &words), Exit::Error),
+        Wanted::Live(kind) => (live(global, kind, prefix), Exit::Error),
+        Wanted::Path => (Vec::new(), Exit::Ok),
+        Wanted::Nothing => (Vec::new(), Exit::Error),
     };
     found.retain(|word| word.starts_with(prefix.as_str()));
     let lines: String = found.into_iter().map(|word| word + "\n").collect();
     // A shell that no longer reads has its answer.
     let _ = output::print(&lines);
-    Exit::Ok
+    exit
+}
+
+/// Bash breaks `--output=json` into three words; here they are `--output json`.
+fn joined(words: &[String]) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    for (at, word) in words.iter().enumerate() {
+        let behind_option = at > 0 && words[at - 1].starts_with("--");
+        match (word == "=" && behind_option, at + 1 == words.len()) {
+            (true, true) => out.push(String::new()),
+            (true, false) => {}
+            (false, _) => out.push(word.clone()),
+        }
+    }
+    out
+}
+
+/// A list with commas: each word behind what stands before the last comma.
+fn continued(prefix: &str, words: &[String]) -> Vec<String> {
+    let before = prefix.rfind(',').map_or("", |comma| &prefix[..=comma]);
+    words.iter().map(|word| format!("{before}{word}")).collect()
 }
 
 /// What may stand at the cursor.
@@ -34,9 +60,13 @@ pub(crate) fn run(global: &Global, words: &[String]) -> Exit {
 enum Wanted {
     /// One of these words.
     Words(Vec<String>),
+    /// Some of these words, with commas between them.
+    List(Vec<String>),
     /// Something that the node knows.
     Live(Kind),
-    /// Anything: a path, a secret, a time.
+    /// The name of a file or directory.
+    Path,
+    /// Anything else: a secret, a time, a new name.
     Nothing,
 }
 
@@ -119,9 +149,13 @@ impl Place {
                 Some(Ok(account)) if self.path == ["blacklist", "remove"] => {
                     Wanted::Live(Kind::Blacklisted(account))
                 }
+                Some(Ok(account)) if self.path == ["purge", "client"] => {
+                    Wanted::Live(Kind::Attached(account))
+                }
                 Some(Ok(account)) => Wanted::Live(Kind::Uri(account)),
                 Some(Err(_)) | None => Wanted::Nothing,
             },
+            "number" => Wanted::Live(Kind::AnyUri),
             _ => choices(position),
         }
     }
@@ -148,7 +182,22 @@ fn globals_of(command: &Command) -> Vec<Arg> {
 fn choices(arg: &Arg) -> Wanted {
     let values: Vec<String> =
         arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
-    if values.is_empty() { Wanted::Nothing } else { Wanted::Words(values) }
+    let path = matches!(
+        arg.get_value_hint(),
+        ValueHint::AnyPath | ValueHint::FilePath | ValueHint::DirPath
+    );
+    match arg.get_id().as_str() {
+        "only" => Wanted::List(check_names()),
+        _ if !values.is_empty() => Wanted::Words(values),
+        _ if path => Wanted::Path,
+        _ => Wanted::Nothing,
+    }
+}
+
+/// The node's checks and their groups.
+fn check_names() -> Vec<String> {
+    let groups = ["node", "storage", "accounts", "system"];
+    NODE_CHECKS.iter().chain(&groups).map(|name| (*name).to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -163,7 +212,7 @@ mod tests {
     fn words(line: &str, prefix: &str) -> Vec<String> {
         match at(line, prefix) {
             Wanted::Words(words) => words,
-            Wanted::Live(_) | Wanted::Nothing => Vec::new(),
+            Wanted::List(_) | Wanted::Live(_) | Wanted::Path | Wanted::Nothing => Vec::new(),
         }
     }
 
@@ -175,10 +224,17 @@ mod tests {
         assert_eq!(at("show blacklist", "po"), account);
         assert_eq!(at("--socket /tmp/x show blacklist", ""), account);
         assert_eq!(at("blacklist add police", ""), uri);
+        let attached = Wanted::Live(Kind::Attached(police.clone()));
+        assert_eq!(at("purge client police", ""), attached, "nobody else can be purged");
+        assert_eq!(at("lookup client police", ""), uri);
+        assert_eq!(at("check slot", "+46"), Wanted::Live(Kind::AnyUri));
         assert_eq!(at("blacklist remove police", ""), Wanted::Live(Kind::Blacklisted(police)));
         assert_eq!(at("trace client police", "+46"), uri);
-        for line in ["create account", "show blacklist police", "blacklist add a/b", "apply"] {
+        for line in ["create account", "show blacklist police", "blacklist add a/b"] {
             assert_eq!(at(line, ""), Wanted::Nothing, "{line}");
+        }
+        for line in ["apply", "--socket", "doctor --pre --data"] {
+            assert_eq!(at(line, ""), Wanted::Path, "{line}");
         }
     }
 
@@ -196,5 +252,18 @@ mod tests {
         assert!(words("list account", "--").contains(&"--reveal".to_owned()));
         assert!(words("completion", "").contains(&"bash".to_owned()));
         assert_eq!(at("trace session --for", ""), Wanted::Nothing);
+    }
+
+    #[test]
+    fn a_value_behind_an_equals_sign_and_one_in_a_list_are_completed_too() {
+        let split =
+            |line: &[&str]| joined(&line.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        assert_eq!(split(&["show", "--output", "=", "j"]), ["show", "--output", "j"]);
+        assert_eq!(split(&["show", "--output", "="]), ["show", "--output", ""]);
+        assert_eq!(split(&["create", "="]), ["create", "="]);
+        assert_eq!(at("doctor --only", "disk,q"), Wanted::List(check_names()));
+        let words = ["disk".to_owned(), "quorum".to_owned()];
+        assert_eq!(continued("disk,q", &words), ["disk,disk", "disk,quorum"]);
+        assert_eq!(continued("q", &words), words);
     }
 }

@@ -4,6 +4,7 @@ mod apply;
 mod complete;
 mod doctor;
 mod health_check;
+mod hints;
 mod secret;
 mod trace;
 
@@ -29,10 +30,12 @@ const CHANGE_PATIENCE: Duration = Duration::from_secs(60);
 /// Runs the command and prints its error, if any.
 pub(crate) fn run(cli: Cli) -> Exit {
     let json = matches!(cli.global.output, Some(crate::args::Output::Json));
+    let global = cli.global.clone();
     match act(cli) {
         Ok(exit) => exit,
         Err(error) if output::is_closed_pipe(&error) => broken_pipe(),
         Err(error) => {
+            let error = hints::of_error(error, &global);
             output::print_error(&error, json);
             error.exit
         }
@@ -79,13 +82,17 @@ fn act(cli: Cli) -> Result<Exit, AdminError> {
 
 /// One question, one answer.
 fn ask_and_print(global: &Global, request: &Request) -> Result<Exit, AdminError> {
-    let patience = match request.impact() {
-        Impact::Read => PATIENCE,
-        Impact::Change => CHANGE_PATIENCE,
-    };
-    let reply = Client::connect(&global.socket)?.ask(request, patience)?;
+    let reply = Client::connect(&global.socket)?.ask(request, patience(request))?;
+    let reply = hints::of_reply(reply, global);
     output::print_view(&reply.view(), global)?;
     Ok(exit_of(&reply))
+}
+
+fn patience(request: &Request) -> Duration {
+    match request.impact() {
+        Impact::Read => PATIENCE,
+        Impact::Change => CHANGE_PATIENCE,
+    }
 }
 
 /// A reload that met lines it does not understand deserves a look.
@@ -172,10 +179,11 @@ fn commands(global: &Global) -> Result<Exit, AdminError> {
     Ok(Exit::Ok)
 }
 
-/// Asks on a terminal. Without one the command was written down beforehand, and stands.
+/// Asks on a terminal. Without one nobody can answer: what cannot be undone needs the flag (U19).
 fn confirm(question: &str) -> Result<(), AdminError> {
     if !io::stdin().is_terminal() {
-        return Ok(());
+        let message = format!("{question} Nobody can be asked here, so nothing was changed");
+        return Err(AdminError::new(Code::NotConfirmed, message));
     }
     match answer(&format!("{question} [y/N] "))?.as_str() {
         "y" | "Y" | "yes" => Ok(()),
@@ -193,4 +201,16 @@ fn answer(question: &str) -> Result<String, AdminError> {
         AdminError::new(Code::NotConfirmed, format!("no answer could be read: {error}"))
     })?;
     Ok(line.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_waited_for_longer_than_questions() {
+        assert_eq!(patience(&Request::ShowSystem(api::show_system::Request {})), PATIENCE);
+        let change = Request::ReloadAccount(api::reload_account::Request {});
+        assert_eq!(patience(&change), CHANGE_PATIENCE);
+    }
 }

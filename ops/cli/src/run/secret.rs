@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use crs_admin_api::view::Render;
 use crs_admin_api::{AdminError, Code, Exit, SecretText};
+use crs_types::limits::{ACCOUNT_SECRET_MAX, ACCOUNT_SECRET_MIN};
 use crs_types::{OsRng, Secret};
 
 use crate::args::{Global, SharedSecret};
@@ -11,10 +12,6 @@ use crate::output;
 
 /// Length of a secret when nothing else was asked for (C-273, C-275).
 const DEFAULT_BYTES: u16 = 16;
-/// A shorter account secret could be guessed.
-const ACCOUNT_SECRET_MIN: usize = 16;
-/// A longer one gains nothing.
-const ACCOUNT_SECRET_MAX: usize = 64;
 
 crs_admin_api::record! {
     /// What `create sharedSecret` prints.

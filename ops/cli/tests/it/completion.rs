@@ -33,5 +33,7 @@ fn bash_completes_elements_and_live_values_and_no_placeholders() {
     assert_eq!(complete(&node, &["create", "sh"]), ["sharedSecret"]);
     assert_eq!(complete(&node, &["show", "blacklist", "po"]), ["police"]);
     assert_eq!(complete(&node, &["show", "attach", "-o", "j"]), ["json"]);
+    assert_eq!(complete(&node, &["show", "attach", "--output", "=", "j"]), ["json"]);
+    assert_eq!(complete(&node, &["doctor", "--only", "disk,quo"]), ["disk,quorum"]);
     assert_eq!(complete(&node, &["apply", ""]), Vec::<String>::new(), "files are bash's own");
 }

@@ -92,6 +92,18 @@ fn with_json_the_error_is_one_object_with_code_message_hint_exit() {
     assert_eq!(stdout(&output), "");
 }
 
+/// Erasing an account cannot be undone: a script has to say that it means it.
+#[test]
+fn an_account_is_not_deleted_unasked() {
+    let node = FakeNode::new(|request| panic!("{request:?}"));
+    let output = node.run("delete account police");
+    assert_eq!(output.status.code(), Some(1));
+    let text = stderr(&output);
+    assert!(text.contains("nothing was changed") && text.contains("--yes"), "{text}");
+    let node = FakeNode::new(|_| Err(AdminError::new(Code::NoSuchAccount, "asked")));
+    assert!(stderr(&node.run("delete account police --yes")).contains("asked"));
+}
+
 #[test]
 fn usage_errors_exit_with_2_also_as_json() {
     let nowhere = Path::new("/nonexistent");

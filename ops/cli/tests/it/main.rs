@@ -9,6 +9,8 @@ mod fake;
 #[cfg(test)]
 mod help;
 #[cfg(test)]
+mod hints;
+#[cfg(test)]
 mod output;
 #[cfg(test)]
 mod streaming;

@@ -209,8 +209,11 @@ fn completion_asks_the_node_and_is_silent_without_one() {
     let output = run_at(std::path::Path::new("/nonexistent"), "complete -- show blacklist po");
     assert_eq!(
         (output.status.code(), stdout(&output), stderr(&output)),
-        (Some(0), "".into(), "".into())
+        (Some(1), "".into(), "".into()),
+        "the shell is told that no file belongs there"
     );
+    let output = run_at(std::path::Path::new("/nonexistent"), "complete -- apply 20");
+    assert_eq!((output.status.code(), stdout(&output)), (Some(0), "".into()), "but here it does");
 }
 
 #[test]

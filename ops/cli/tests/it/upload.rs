@@ -9,9 +9,9 @@ use crs_admin_api::{Reply, Request};
 
 use crate::fake::{FakeNode, stderr, stdout};
 
-const FINGERPRINT: &str = "3f2a-9c01";
+const FINGERPRINT: &str = "3F2A 9C01";
 
-fn node(received: Arc<Mutex<Vec<u8>>>) -> FakeNode {
+pub(crate) fn node(received: Arc<Mutex<Vec<u8>>>) -> FakeNode {
     let account = crs_types::AccountId::parse("police").unwrap();
     FakeNode::new(move |request| {
         let Request::Apply(step) = request else { panic!("{request:?}") };
@@ -50,7 +50,7 @@ fn a_file_of_many_chunks_arrives_whole() {
     std::fs::write(&path, &content).unwrap();
     let received = Arc::default();
     let node = node(Arc::clone(&received));
-    let line = format!("apply {} --confirm-fingerprint {FINGERPRINT}", path.display());
+    let line = format!("apply {} --confirm-fingerprint 3F2A9C01", path.display());
     let output = node.run(&line);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stdout(&output).contains("PERIOD:  2026-11"));
@@ -66,5 +66,5 @@ fn without_a_terminal_the_fingerprint_must_be_given() {
     assert_eq!(output.status.code(), Some(2));
     let error: serde_json::Value = serde_json::from_str(&stderr(&output)).unwrap();
     assert_eq!(error["code"], "unconfirmed-cms-key");
-    assert!(error["hint"].as_str().unwrap().contains("--confirm-fingerprint \"3f2a-9c01\""));
+    assert!(error["hint"].as_str().unwrap().contains("--confirm-fingerprint '3F2A 9C01'"));
 }

@@ -1,14 +1,16 @@
 //! `crs-client call` and `crs-client answer`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crs_client::media::wav::{Audio, WavError};
 use crs_client::{CallMedia, ClientError, Event};
+use crs_proto::wire::call::HangupReason;
 use crs_types::Uri;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
-use super::{Context, NOT_IN_TIME, duration};
+use super::{Context, INTERRUPTED, NOT_IN_TIME, duration};
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct MediaArgs {
@@ -24,6 +26,9 @@ pub(crate) struct MediaArgs {
     /// End the call after this long [default: when both sides have played their files]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
+    /// Use µ-law only, whatever the file holds: every client takes it
+    #[arg(long)]
+    mulaw: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -47,37 +52,64 @@ pub(crate) struct AnswerArgs {
 }
 
 impl MediaArgs {
+    /// Looks at the files before anybody is called or told that this client is there.
+    pub(crate) async fn check(&self) -> Result<(), ClientError> {
+        let Self { play, record, expect, .. } = self.clone();
+        let check = tokio::task::spawn_blocking(move || {
+            let named = |path: &Path, error: WavError| {
+                ClientError::Media(format!("{}: {error}", path.display()))
+            };
+            for path in play.iter().chain(&expect) {
+                Audio::read(path).map_err(|error| named(path, error))?;
+            }
+            record
+                .iter()
+                .try_for_each(|path| Audio::try_write(path).map_err(|error| named(path, error)))
+        });
+        check.await.map_err(|_| ClientError::Closed)?
+    }
+
     pub(crate) fn media(&self) -> CallMedia {
-        let Self { play, record, expect, duration } = self.clone();
-        CallMedia { play, record, duration, expect }
+        let Self { play, record, expect, duration, mulaw } = self.clone();
+        CallMedia { play, record, duration, expect, mulaw }
     }
 }
 
 pub(crate) async fn call(context: &Context, args: CallArgs) -> Result<ExitCode, ClientError> {
+    args.media.check().await?;
     let client = context.attached().await?;
-    let result = client.call(&args.to, args.media.media()).await;
+    let mut interrupts = super::interrupts()?;
+    let result = tokio::select! {
+        result = client.call(&args.to, args.media.media()) => Some(result),
+        _ = interrupts.recv() => None,
+    };
+    // This also hangs up a call that was interrupted.
     client.close().await;
+    let Some(result) = result else { return Ok(ExitCode::from(INTERRUPTED)) };
     let report = result?;
     context.out.report(&report);
+    if report.reason == HangupReason::Incompatible && !args.media.mulaw {
+        context.out.hint("the other side cannot take this sound; --mulaw sends what all can take");
+    }
     Ok(if report.answered { ExitCode::SUCCESS } else { ExitCode::from(NOT_IN_TIME) })
 }
 
 pub(crate) async fn answer(context: &Context, args: AnswerArgs) -> Result<ExitCode, ClientError> {
+    args.media.check().await?;
     let client = context.attached().await?;
+    let mut interrupts = super::interrupts()?;
     let deadline = args.within.map(|within| Instant::now() + within);
     let mut answered = false;
     loop {
-        let event = match deadline {
-            Some(deadline) => timeout_at(deadline, client.next_event()).await.ok().flatten(),
-            None => tokio::select! {
-                event = client.next_event() => event,
-                _ = tokio::signal::ctrl_c() => None,
-            },
-        };
+        let event = super::next_event(&client, deadline, &mut interrupts).await;
         let Some(event) = event else { break };
         context.out.event(&event);
         if let Event::Incoming(incoming) = event {
-            match client.answer(incoming.session, args.media.media()).await {
+            let result = tokio::select! {
+                result = client.answer(incoming.session, args.media.media()) => result,
+                _ = interrupts.recv() => break,
+            };
+            match result {
                 Ok(report) => {
                     answered |= report.answered;
                     context.out.report(&report);

@@ -1,7 +1,7 @@
 //! `crs-client enrol`.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crs_client::{ClientError, profile};
@@ -12,7 +12,7 @@ use super::Context;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The bundle, or a file with the text of its QR code; `-` reads standard input
+    /// The bundle (such as alice.crsenrol), or a file with the text of its QR code; `-` reads standard input
     bundle: PathBuf,
     /// Its PIN; asked for when absent
     #[arg(long, env = "CRS_PIN", hide_env_values = true)]
@@ -36,15 +36,15 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<ExitCode, Clien
     });
     let identity = work.await.map_err(|_| ClientError::Closed)??;
     let text = format!(
-        "{} of {} is enrolled in {} as device {}; next: crs-client --profile {} run",
+        "{} of {} is enrolled in {} as device {}; next: {}",
         identity.uri,
         identity.account,
         context.profile.display(),
         identity.device,
-        context.profile.display(),
+        context.out.command("run"),
     );
     let value = json!({
-        "event": "enrolled", "uri": identity.uri, "account": identity.account,
+        "event": "enrolled", "uri": identity.uri.to_string(), "account": identity.account,
         "device": identity.device, "servers": identity.servers,
         "profile": context.profile.display().to_string(),
     });
@@ -61,17 +61,37 @@ fn read(bundle: &PathBuf) -> Result<Vec<u8>, ClientError> {
     } else {
         std::fs::File::open(bundle).and_then(|file| file.take(limit).read_to_end(&mut content))
     };
-    read.map_err(|e| ClientError::Profile { path: bundle.clone(), why: e.to_string() })?;
-    Ok(content)
+    match read {
+        Ok(_) => Ok(content),
+        Err(error) => Err(unreadable(bundle, &error)),
+    }
+}
+
+/// Says which file was meant, and where it would come from.
+fn unreadable(bundle: &Path, error: &std::io::Error) -> ClientError {
+    let shown = bundle.display();
+    let what = if error.kind() == std::io::ErrorKind::NotFound {
+        format!("there is no file {shown}")
+    } else {
+        format!("{shown} cannot be read: {error}")
+    };
+    let why = format!(
+        "{what}; name the file (such as alice.crsenrol) that the CMS administrator handed over, \
+         or - and paste the text of its QR code"
+    );
+    ClientError::Crypto { what: "enrolment bundle", why }
 }
 
 fn ask() -> Result<String, ClientError> {
     if !std::io::stdin().is_terminal() {
-        let why = "no PIN: give --pin or set CRS_PIN".to_owned();
-        return Err(ClientError::Crypto { what: "enrolment bundle", why });
+        let why = "no PIN, and no terminal to ask for it: give --pin or set CRS_PIN";
+        return Err(ClientError::Usage(why.to_owned()));
     }
     eprint!("PIN: ");
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
-    Ok(line.trim().to_owned())
+    match line.trim() {
+        "" => Err(ClientError::Usage("no PIN was typed: it came with the bundle".to_owned())),
+        pin => Ok(pin.to_owned()),
+    }
 }

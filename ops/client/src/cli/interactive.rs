@@ -2,61 +2,146 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crs_client::{Client, ClientError, Event};
 use crs_proto::wire::call::HangupReason;
-use crs_types::{SessionId, Uri};
+use crs_proto::wire::word;
+use crs_types::{AccountId, SessionId, Uri};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
+use super::Context;
 use super::calls::MediaArgs;
-use super::{Context, output::word};
+use super::output::Output;
 
-const HELP: &str = "/msg URI TEXT   send a message\n/call URI       call\n/answer         answer the call that rings\n/decline        decline it\n/lookup URI     show a user\n/status         how the connection stands\n/quit           leave";
+const HELP: &str = "/msg URI TEXT   send a message\n/call URI       call\n/answer         answer the call that rings\n/decline        decline it\n/lookup URI     show a user\n/contacts       show the contacts and their accounts\n/accept URI ACCOUNT  accept that a contact is of another account now\n/status         how the connection stands\n/quit           leave";
 
-/// Work that may run at once.
+/// Commands that may be under way at once.
 const TASKS_MAX: usize = 32;
 
+/// How long what was asked for before `/quit` may take to end.
+const QUIT_WITHIN: Duration = Duration::from_secs(3);
+
+/// What a command comes to.
+type Outcome = Result<Option<Said>, ClientError>;
+
+/// What is under way.
+#[derive(Default)]
+struct Tasks {
+    /// Ends by itself, soon.
+    commands: JoinSet<Outcome>,
+    /// Ends when one of the two sides does.
+    calls: JoinSet<Outcome>,
+}
+
+impl Tasks {
+    fn len(&self) -> usize {
+        self.commands.len() + self.calls.len()
+    }
+
+    /// The next outcome; pending for ever when nothing is under way. Cancel-safe.
+    async fn next(&mut self) -> Result<Outcome, JoinError> {
+        tokio::select! {
+            Some(done) = self.commands.join_next() => done,
+            Some(done) = self.calls.join_next() => done,
+            else => std::future::pending().await,
+        }
+    }
+
+    /// Waits for the commands that are under way, so that a script need not.
+    async fn finish(&mut self, out: &Output) {
+        let commands = async {
+            while let Some(done) = self.commands.join_next().await {
+                report_outcome(out, done);
+            }
+        };
+        let _late = tokio::time::timeout(QUIT_WITHIN, commands).await;
+        self.commands.shutdown().await;
+        self.calls.shutdown().await;
+    }
+}
+
+fn report_outcome(out: &Output, done: Result<Outcome, JoinError>) {
+    match done {
+        Ok(Ok(Some(said))) => out.say(&said.text, &said.value),
+        Ok(Ok(None)) | Err(_) => {}
+        Ok(Err(error)) => out.error(&error),
+    }
+}
+
 pub(crate) async fn run(context: &Context, media: MediaArgs) -> Result<ExitCode, ClientError> {
+    media.check().await?;
     let client = Arc::new(Client::open(&context.profile, context.options.clone()).await?);
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    let mut tasks = JoinSet::new();
+    let mut tasks = Tasks::default();
     let mut ringing: Option<SessionId> = None;
     let mut reading = true;
+    let mut interrupts = super::interrupts()?;
     loop {
         tokio::select! {
             event = client.next_event() => match event {
                 Some(event) => {
                     context.out.event(&event);
-                    note(&client, &event, &mut ringing).await?;
+                    // On a full disk what was shown is shown again after a restart.
+                    if let Err(error) = note(&client, &event, &mut ringing).await {
+                        context.out.error(&error);
+                    }
                 }
                 None => break,
             },
-            line = lines.next_line(), if reading => match line? {
+            line = lines.next_line(), if reading => match read_line(line)? {
                 Some(line) if line.trim() == "/quit" => break,
-                Some(line) if tasks.len() >= TASKS_MAX => {
-                    context.out.say("too much at once, try again", &json!({"event": "busy", "line": line}));
+                Some(line) => {
+                    let carry_out =
+                        |line| command(client.clone(), line, ringing, media.clone());
+                    if let Err(busy) = start(&mut tasks, line, carry_out) {
+                        context.out.say(&busy.text, &busy.value);
+                    }
                 }
-                Some(line) => drop(tasks.spawn(command(client.clone(), line, ringing, media.clone()))),
                 None => reading = false,
             },
-            Some(done) = tasks.join_next() => match done {
-                Ok(Ok(Some(said))) => context.out.say(&said.text, &said.value),
-                Ok(Ok(None)) => {}
-                Ok(Err(error)) => context.out.error(&error),
-                Err(_) => {}
-            },
-            _ = tokio::signal::ctrl_c() => break,
+            done = tasks.next() => report_outcome(&context.out, done),
+            _ = interrupts.recv() => break,
         }
     }
-    tasks.shutdown().await;
+    tasks.finish(&context.out).await;
     if let Ok(client) = Arc::try_unwrap(client) {
         client.close().await;
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// A line that is no text is answered like one that is no command, and the next one is read.
+fn read_line(line: std::io::Result<Option<String>>) -> std::io::Result<Option<String>> {
+    match line {
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Ok(Some("?".to_owned())),
+        line => line,
+    }
+}
+
+/// Starts what a line asks for, unless too much is under way.
+fn start<F>(
+    tasks: &mut Tasks,
+    line: String,
+    carry_out: impl FnOnce(String) -> F,
+) -> Result<(), Said>
+where
+    F: Future<Output = Outcome> + Send + 'static,
+{
+    if tasks.len() >= TASKS_MAX {
+        let value = json!({"event": "busy", "line": line});
+        return Err(Said { text: "too much at once, try again".to_owned(), value });
+    }
+    let name = line.split_whitespace().next().unwrap_or_default();
+    let calls = matches!(name, "/call" | "/answer");
+    let set = if calls { &mut tasks.calls } else { &mut tasks.commands };
+    set.spawn(carry_out(line));
+    Ok(())
+}
+
+#[derive(Debug)]
 struct Said {
     text: String,
     value: serde_json::Value,
@@ -84,6 +169,8 @@ async fn note(
         | Event::Unregistered { .. }
         | Event::Posted { .. }
         | Event::PostFailed { .. }
+        | Event::ContactChanged { .. }
+        | Event::StorageFailed { .. }
         | Event::Updated { .. } => Ok(()),
     }
 }
@@ -98,7 +185,7 @@ async fn command(
     let (name, argument, rest) =
         (words.next().unwrap_or(""), words.next().unwrap_or(""), words.next().unwrap_or(""));
     let said = |text: String, value| Ok(Some(Said { text, value }));
-    let nothing_rings = || ClientError::Protocol("nothing rings".to_owned());
+    let nothing_rings = || ClientError::Usage("nothing rings".to_owned());
     match name {
         "" => Ok(None),
         "/msg" => {
@@ -117,7 +204,23 @@ async fn command(
         "/lookup" => {
             let found = client.lookup(&uri(argument)?).await?;
             let text = format!("{} of {}, attached: {}", found.uri, found.account, found.attached);
-            said(text, serde_json::to_value(&found).unwrap_or_default())
+            let mut value = serde_json::to_value(&found).unwrap_or_default();
+            value["uri"] = json!(found.uri.to_string());
+            said(text, value)
+        }
+        "/contacts" => {
+            let contacts = client.contacts().await?;
+            said(super::contacts::table(&contacts), super::contacts::value(&contacts))
+        }
+        "/accept" => {
+            let (uri, account) = (uri(argument)?, account(rest)?);
+            client.accept_contact(&uri, &account).await?;
+            said(
+                super::contacts::accepted(&uri, &account),
+                json!({
+                    "event": "contact-accepted", "uri": uri.to_string(), "account": account,
+                }),
+            )
         }
         "/status" => {
             let status = client.status();
@@ -143,5 +246,30 @@ fn report(report: crs_client::CallReport) -> Result<Option<Said>, ClientError> {
 }
 
 fn uri(text: &str) -> Result<Uri, ClientError> {
-    Uri::parse(text).map_err(|e| ClientError::Protocol(e.to_string()))
+    Uri::parse(text).map_err(|e| ClientError::Usage(e.to_string()))
+}
+
+fn account(text: &str) -> Result<AccountId, ClientError> {
+    AccountId::parse(text.trim()).map_err(|e| ClientError::Usage(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_command_beyond_the_limit_is_told_busy_until_one_has_ended() {
+        let mut tasks = Tasks::default();
+        let (end, ended) = tokio::sync::oneshot::channel();
+        let first = async move { ended.await.map(|()| None).map_err(|_| ClientError::Closed) };
+        start(&mut tasks, "/call".to_owned(), |_| first).unwrap();
+        for _ in 1..TASKS_MAX {
+            start(&mut tasks, "/lookup".to_owned(), |_| std::future::pending()).unwrap();
+        }
+        let busy = start(&mut tasks, "/status".to_owned(), |_| std::future::pending());
+        assert_eq!(busy.unwrap_err().value, json!({"event": "busy", "line": "/status"}));
+        end.send(()).unwrap();
+        tasks.next().await.unwrap().unwrap();
+        start(&mut tasks, "/status".to_owned(), |_| std::future::pending()).unwrap();
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crs_client::{ClientError, Event};
 use crs_types::Uri;
 use serde_json::json;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::{Context, NOT_IN_TIME, duration};
 
@@ -47,7 +47,8 @@ pub(crate) async fn send(context: &Context, args: SendArgs) -> Result<ExitCode, 
                 "event": "posted", "mid": confirmed.mid, "to": to.to_string(),
                 "copies": confirmed.copies, "duplicate": confirmed.duplicate,
             });
-            let text = format!("posted {} ({} copies)", confirmed.mid, confirmed.copies);
+            let text =
+                format!("posted {} ({})", confirmed.mid, crs_client::copies_text(confirmed.copies));
             context.out.say(&text, &value);
             Ok(ExitCode::SUCCESS)
         }
@@ -61,16 +62,11 @@ pub(crate) async fn send(context: &Context, args: SendArgs) -> Result<ExitCode, 
 
 pub(crate) async fn receive(context: &Context, args: ReceiveArgs) -> Result<ExitCode, ClientError> {
     let client = context.attached().await?;
+    let mut interrupts = super::interrupts()?;
     let deadline = args.within.map(|within| Instant::now() + within);
     let mut got = 0;
     while args.count.is_none_or(|count| got < count) {
-        let event = match deadline {
-            Some(deadline) => timeout_at(deadline, client.next_event()).await.ok().flatten(),
-            None => tokio::select! {
-                event = client.next_event() => event,
-                _ = tokio::signal::ctrl_c() => None,
-            },
-        };
+        let event = super::next_event(&client, deadline, &mut interrupts).await;
         let Some(event) = event else { break };
         match &event {
             Event::Message(message) => {
@@ -90,6 +86,8 @@ pub(crate) async fn receive(context: &Context, args: ReceiveArgs) -> Result<Exit
             | Event::PostFailed { .. }
             | Event::Incoming(_)
             | Event::CallEnded { .. }
+            | Event::ContactChanged { .. }
+            | Event::StorageFailed { .. }
             | Event::Updated { .. } => context.out.event(&event),
         }
     }
@@ -102,6 +100,8 @@ fn read_text() -> Result<String, ClientError> {
     use std::io::Read;
     let mut text = String::new();
     let limit = crs_client::core::outbox::PLAIN_MAX as u64 + 1;
-    std::io::stdin().lock().take(limit).read_to_string(&mut text)?;
+    std::io::stdin().lock().take(limit).read_to_string(&mut text).map_err(|error| {
+        ClientError::Usage(format!("standard input: expected text in UTF-8: {error}"))
+    })?;
     Ok(text)
 }

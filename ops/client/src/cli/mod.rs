@@ -1,7 +1,7 @@
 //! The command line of `crs-client`.
 
 mod calls;
-mod duration;
+mod contacts;
 mod enrol;
 mod export;
 mod interactive;
@@ -15,12 +15,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use crs_client::{Client, ClientError, Options};
+use crs_client::{Client, ClientError, Event, Options};
 use crs_proto::wire::life::Role;
 use crs_types::{SystemClock, Uri};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 
-use duration::parse as duration;
+use crs_types::duration::parse as duration;
 use output::Output;
+
+/// Folder of the identity when none is named.
+const DEFAULT_PROFILE: &str = "crs-profile";
+
+/// Exit code of a call that an interrupt (ctrl-c) has ended, as shells have it.
+const INTERRUPTED: u8 = 130;
 
 /// Exit code when something did not come in time: no connection, no answer, no message.
 const NOT_IN_TIME: u8 = 3;
@@ -28,13 +36,13 @@ const NOT_IN_TIME: u8 = 3;
 /// Attaches to a rendezvous server: messages and calls, end-to-end encrypted.
 ///
 /// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not in time (no connection, no answer, fewer
-/// messages than asked for).
+/// messages than asked for), 130 a call ended by ctrl-c.
 #[derive(Debug, Parser)]
 #[command(
     name = "crs-client",
     version,
     after_help = "Examples:
-  crs-client enrol alice.crsb --pin 1234-5678-9012
+  crs-client enrol alice.crsenrol --pin 1234-5678-9012
   crs-client send +46701234567 'On my way'
   crs-client receive --count 1 --for 10s
   crs-client call +46701234567 --play hello.wav --record heard.wav
@@ -47,7 +55,7 @@ pub(crate) struct Args {
         global = true,
         value_name = "DIR",
         env = "CRS_PROFILE",
-        default_value = "crs-profile"
+        default_value = DEFAULT_PROFILE
     )]
     profile: PathBuf,
     /// Text for people, or one JSON object a line
@@ -59,7 +67,7 @@ pub(crate) struct Args {
     /// Attach as a secondary device
     #[arg(long, global = true)]
     secondary: bool,
-    /// How long to wait for the connection
+    /// How long to wait for the connection; `send` waits as long as its --within says
     #[arg(long, global = true, value_name = "TIME", default_value = "15s", value_parser = duration)]
     connect_within: Duration,
     /// Moves the clock, for tests
@@ -85,15 +93,18 @@ enum Format {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Makes a profile from an enrolment bundle (a file, or the text of its QR code)
+    ///
+    /// When the bundle says that the server has a certificate of the public PKI, the root
+    /// certificates of this system are taken, or those in the file that SSL_CERT_FILE names.
     #[command(
-        after_help = "Examples:\n  crs-client enrol alice.crsb --pin 1234-5678-9012\n  crs-client --profile bob enrol bob.crsb --device laptop   (asks for the PIN)"
+        after_help = "Examples:\n  crs-client enrol alice.crsenrol --pin 1234-5678-9012\n  crs-client --profile bob enrol bob.crsenrol --device laptop\n\nWithout --pin it asks for the PIN."
     )]
     Enrol(enrol::Args),
     /// Stays attached; commands are typed line by line (/help lists them)
-    #[command(after_help = "Example:\n  crs-client run")]
+    #[command(after_help = "Examples:\n  crs-client run")]
     Run(calls::MediaArgs),
     /// Sends a message and waits until the server has it on disk
-    #[command(after_help = "Example:\n  crs-client send +46701234567 'On my way'")]
+    #[command(after_help = "Examples:\n  crs-client send +46701234567 'On my way'")]
     Send(messages::SendArgs),
     /// Receives messages
     #[command(
@@ -102,28 +113,40 @@ enum Command {
     Receive(messages::ReceiveArgs),
     /// Calls a user
     #[command(
-        after_help = "Example:\n  crs-client call +46701234567 --play hello.wav --record heard.wav"
+        after_help = "Examples:\n  crs-client call +46701234567 --play hello.wav --record heard.wav"
     )]
     Call(calls::CallArgs),
     /// Waits for calls and answers them
     #[command(
-        after_help = "Example:\n  crs-client answer --once --play reply.wav --record heard.wav"
+        after_help = "Examples:\n  crs-client answer --once --play reply.wav --record heard.wav"
     )]
     Answer(calls::AnswerArgs),
     /// Shows a user's keys, verified
-    #[command(after_help = "Example:\n  crs-client lookup +46701234567")]
+    #[command(after_help = "Examples:\n  crs-client lookup +46701234567")]
     Lookup {
         /// The user
         uri: Uri,
     },
+    /// Shows which account each contact is known to be of, or accepts another one
+    ///
+    /// The account of a contact is remembered when it is first verified. When the server names
+    /// another one later, nothing is sent to that contact, its calls are refused and its messages
+    /// wait, until you have asked the person by another way and accepted the new account here.
+    #[command(
+        after_help = "Examples:\n  crs-client contacts\n  crs-client contacts accept +46701234567 police"
+    )]
+    Contacts {
+        #[command(subcommand)]
+        accept: Option<contacts::Accept>,
+    },
     /// Fetches, verifies, stores and confirms new monthly keys
-    #[command(after_help = "Example:\n  crs-client update")]
+    #[command(after_help = "Examples:\n  crs-client update")]
     Update,
     /// Shows what is in the profile; connects nowhere
-    #[command(after_help = "Example:\n  crs-client status")]
+    #[command(after_help = "Examples:\n  crs-client status")]
     Status,
     /// Writes certificate, key and server CA as PEM files, for other programs
-    #[command(after_help = "Example:\n  crs-client export --pem certs")]
+    #[command(after_help = "Examples:\n  crs-client export --pem certs")]
     Export(export::Args),
 }
 
@@ -145,7 +168,7 @@ pub(crate) async fn run(args: Args) -> ExitCode {
         servers: (!server.is_empty()).then_some(server),
         ..Options::default()
     };
-    let out = Output::new(output == Format::Json);
+    let out = Output::new(output == Format::Json, &profile);
     let context = Context { profile, options, connect_within, out };
     let result = match command {
         Command::Enrol(args) => enrol::run(&context, args).await,
@@ -155,6 +178,7 @@ pub(crate) async fn run(args: Args) -> ExitCode {
         Command::Call(args) => calls::call(&context, args).await,
         Command::Answer(args) => calls::answer(&context, args).await,
         Command::Lookup { uri } => state::lookup(&context, uri).await,
+        Command::Contacts { accept } => contacts::run(&context, accept).await,
         Command::Update => state::update(&context).await,
         Command::Status => state::status(&context),
         Command::Export(args) => export::run(&context, &args),
@@ -182,6 +206,31 @@ impl Context {
     }
 }
 
+/// Interrupts (ctrl-c) from now on, none of which is lost between two looks: `ctrl_c()` made anew
+/// at each look misses those that come in between.
+fn interrupts() -> std::io::Result<Signal> {
+    signal(SignalKind::interrupt())
+}
+
+/// The next event; `None` when the time is over, the client has ended, or somebody interrupts.
+async fn next_event(
+    client: &Client,
+    deadline: Option<Instant>,
+    interrupts: &mut Signal,
+) -> Option<Event> {
+    let over = async {
+        match deadline {
+            Some(deadline) => tokio::time::sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        event = client.next_event() => event,
+        () = over => None,
+        _ = interrupts.recv() => None,
+    }
+}
+
 fn exit_code(error: &ClientError) -> u8 {
     match error {
         ClientError::Connect { .. } | ClientError::Timeout(_) | ClientError::Disconnected => {
@@ -195,8 +244,34 @@ fn exit_code(error: &ClientError) -> u8 {
         | ClientError::Profile { .. }
         | ClientError::Journal(_)
         | ClientError::Crypto { .. }
+        | ClientError::ContactChanged { .. }
         | ClientError::Protocol(_)
+        | ClientError::Usage(_)
         | ClientError::Media(_)
         | ClientError::Io(_) => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use crs_types::shell;
+
+    use super::*;
+
+    #[test]
+    fn every_page_of_help_has_examples_and_they_are_understood() {
+        Args::command().debug_assert();
+        fn check(page: &clap::Command) {
+            let help = page.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples = shell::examples(&help, "crs-client");
+            assert!(!examples.is_empty(), "{} has no examples", page.get_name());
+            for words in examples {
+                let parsed = Args::command().try_get_matches_from(&words);
+                assert!(parsed.is_ok(), "{words:?}: {}", parsed.unwrap_err());
+            }
+            page.get_subcommands().for_each(check);
+        }
+        check(&Args::command());
     }
 }

@@ -14,7 +14,7 @@ use crs_proto::codec::Op;
 use crs_proto::wire::call::{CallState, Hangup, HangupReason};
 use crs_proto::wire::life::{TimeReply, TimeRequest};
 use crs_proto::wire::lookup::Found;
-use crs_types::{MessageId, Period, SessionId, Uri};
+use crs_types::{AccountId, MessageId, Period, SessionId, Uri};
 use serde::de::DeserializeOwned;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
@@ -141,6 +141,23 @@ impl Client {
         result.await.map_err(|_| ClientError::Closed)?
     }
 
+    /// Who this client knows, and the account of each.
+    pub async fn contacts(&self) -> Result<Vec<(Uri, AccountId)>, ClientError> {
+        let (reply, result) = oneshot::channel();
+        self.submit(Command::Contacts { reply }).await?;
+        result.await.map_err(|_| ClientError::Closed)?
+    }
+
+    /// A person has made sure that this user is of this account now: after
+    /// [`ClientError::ContactChanged`] or `Event::ContactChanged`. Synced before this returns;
+    /// messages that were withheld are handed out.
+    pub async fn accept_contact(&self, uri: &Uri, account: &AccountId) -> Result<(), ClientError> {
+        let (reply, result) = oneshot::channel();
+        let (uri, account) = (uri.clone(), account.clone());
+        self.submit(Command::Accept { uri, account, reply }).await?;
+        result.await.map_err(|_| ClientError::Closed)?
+    }
+
     /// The server's time.
     pub async fn time(&self) -> Result<TimeReply, ClientError> {
         self.request(Op::Time(TimeRequest {})).await
@@ -175,8 +192,11 @@ impl Client {
         session: SessionId,
         reason: HangupReason,
     ) -> Result<(), ClientError> {
-        let body = Hangup { session, reason, detail: None };
-        let state = self.request::<CallState>(Op::Hangup(body)).await?;
+        self.end(Hangup { session, reason, detail: None }).await
+    }
+
+    pub(crate) async fn end(&self, hangup: Hangup) -> Result<(), ClientError> {
+        let state = self.request::<CallState>(Op::Hangup(hangup)).await?;
         // The server tells everybody but the one who asked.
         self.submit(Command::State(Box::new(state))).await
     }
@@ -240,3 +260,6 @@ impl Drop for Client {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

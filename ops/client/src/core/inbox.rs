@@ -7,13 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use crs_types::limits::ACK_MAX;
 use crs_types::{AccountId, MessageId, Mono, Timestamp, Uri};
 use serde::{Deserialize, Serialize};
 
 /// Ids remembered to recognise repetitions, beyond those still pending here.
 pub const SEEN_MAX: usize = 65_536;
-/// Arrival numbers in one ack (wire limit).
-pub const ACK_MAX: usize = 256;
 /// Entries that wait here for the application; beyond, nothing more is fetched.
 pub const PENDING_MAX: usize = 4096;
 const RETRY: Duration = Duration::from_secs(1);

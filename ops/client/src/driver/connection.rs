@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crs_proto::codec::{Event as WireEvent, Fields, Op, ServerFrame, parse_server_frame};
+use crs_proto::session::DetailWord;
+use crs_proto::wire::call::{Hangup, HangupReason};
 use crs_proto::wire::life::{Attach, Attached, Bye, ClientInfo, DeniedReason, UnregisteredReason};
-use crs_proto::wire::{ErrorBody, ErrorCode};
+use crs_proto::wire::{ErrorBody, ErrorCode, word};
 use crs_types::{Mono, Period};
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
@@ -20,10 +22,10 @@ use crate::event::Event;
 use crate::net::link::Socket;
 use crate::net::{self, Link, tls};
 
-/// Silence after which the client asks whether the server is still there.
-const PING_AFTER: Duration = Duration::from_secs(30);
-/// Time for the answer.
-const PONG_WITHIN: Duration = Duration::from_secs(10);
+/// Silence after which the client asks whether the server is still there, and time for the answer.
+const PATIENCE: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(10)];
+/// The same while a call is under way: a client that changes networks has 30 s to come back.
+const PATIENCE_IN_CALL: [Duration; 2] = [Duration::from_secs(4), Duration::from_secs(4)];
 /// Time to write what waits.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -46,8 +48,10 @@ pub(super) enum Heard {
 }
 
 impl Online {
-    pub(super) fn deadline(&self) -> Mono {
-        self.pinged.map_or(self.heard.plus(PING_AFTER), |at| at.plus(PONG_WITHIN))
+    /// When the client asks, or gives up waiting for the answer.
+    pub(super) fn deadline(&self, in_call: bool) -> Mono {
+        let [silence, answer] = if in_call { PATIENCE_IN_CALL } else { PATIENCE };
+        self.pinged.map_or(self.heard.plus(silence), |at| at.plus(answer))
     }
 }
 
@@ -166,10 +170,11 @@ impl Driver {
             s.trouble = None;
         });
         self.tell(Event::Attached { node, waiting: attached.waiting });
+        // Updates first: the keys of whoever calls may be among them.
+        self.offered(attached.updates);
         for state in attached.sessions {
             self.call_state(state);
         }
-        self.offered(attached.updates);
         if !self.updates.under_way() {
             self.mail_attached();
         }
@@ -192,16 +197,16 @@ impl Driver {
                 self.status.send_modify(|s| s.trouble = Some("key update required".to_owned()));
                 self.catch_up(now);
             }
-            DeniedReason::NodeDrain => self.lost_with(&error.text, None),
+            DeniedReason::NodeDrain => {
+                self.lost_with(&format!("denied (node-drain): {}", error.text), None);
+            }
             DeniedReason::NotListed
             | DeniedReason::Blacklisted
             | DeniedReason::AccountNotLoaded
-            | DeniedReason::BadRole
             | DeniedReason::TooMany
             | DeniedReason::Revoked
             | DeniedReason::NotAuthorised => {
-                let word = serde_json::to_value(reason).unwrap_or_default();
-                let why = format!("denied ({}): {}", word.as_str().unwrap_or(""), error.text);
+                let why = format!("denied ({}): {}", word(&reason), error.text);
                 self.refused(&why);
             }
         }
@@ -273,19 +278,26 @@ impl Driver {
 
     fn unregistered(&mut self, reason: UnregisteredReason) {
         self.tell(Event::Unregistered { reason });
-        let word = serde_json::to_value(reason).unwrap_or_default();
-        self.lost(&format!("unregistered: {}", word.as_str().unwrap_or("")));
+        let why = format!("unregistered: {}", word(&reason));
         match reason {
-            // Coming back by itself would only push the other device out, or be denied again.
-            UnregisteredReason::Replaced
-            | UnregisteredReason::Blacklisted
-            | UnregisteredReason::AccountDeleted => self.connect_at = None,
+            // Coming back by itself would only push the other device out.
+            UnregisteredReason::Replaced => {
+                self.end_calls(HangupReason::ClientLost);
+                self.stopped(&why);
+            }
+            // As after a denial: slowly, so that nobody has to start the client anew when the
+            // operator lets the user in again.
+            UnregisteredReason::Blacklisted
+            | UnregisteredReason::AccountDeleted
+            | UnregisteredReason::NotListed => {
+                self.refused(&why);
+            }
             UnregisteredReason::Client
             | UnregisteredReason::Purged
             | UnregisteredReason::KeepaliveTimeout
             | UnregisteredReason::UpdateRequired
             | UnregisteredReason::NodeDrain
-            | UnregisteredReason::Error => {}
+            | UnregisteredReason::Error => self.lost(&why),
         }
     }
 
@@ -308,8 +320,9 @@ impl Driver {
     }
 
     pub(super) fn keep_alive(&mut self, now: Mono) {
+        let in_call = self.calls.any();
         let Some(online) = &mut self.online else { return };
-        if now < online.deadline() {
+        if now < online.deadline(in_call) {
             return;
         }
         if online.pinged.is_some() {
@@ -339,18 +352,35 @@ impl Driver {
 
     /// Drops the connection and connects again after `pause`, or after a drawn one.
     pub(super) fn lost_with(&mut self, why: &str, pause: Option<Duration>) {
+        if self.drop_connection() {
+            self.retry_later(why, pause);
+        }
+    }
+
+    /// Drops the connection for good.
+    fn stopped(&mut self, why: &str) {
+        if self.drop_connection() {
+            self.offline(why, None);
+        }
+    }
+
+    /// True when there was one.
+    fn drop_connection(&mut self) -> bool {
         if self.online.take().is_none() {
-            return;
+            return false;
         }
         self.requests.clear();
         self.updates.disconnected();
-        self.status.send_modify(|s| s.attached = false);
+        // The server names the calls that ring when the client is back.
+        drop(self.calls.take_unsure());
         self.mail_disconnected();
-        self.retry_later(why, pause);
+        true
     }
 
-    /// The server does not let this client in, and will not soon.
+    /// The server does not let this client in, and will not soon: not while it keeps a call for a
+    /// client that was lost.
     fn refused(&mut self, why: &str) {
+        self.end_calls(HangupReason::NotAllowed);
         let now = self.options.clock.mono();
         let pause = self.backoff.failed(Failure::Refused, now, &mut self.rng);
         if self.online.is_some() {
@@ -364,18 +394,32 @@ impl Driver {
     fn retry_later(&mut self, why: &str, pause: Option<Duration>) {
         let now = self.options.clock.mono();
         let pause = pause.unwrap_or_else(|| self.backoff.failed(Failure::Lost, now, &mut self.rng));
-        self.connect_at = Some(now.plus(pause));
+        self.offline(why, Some(now.plus(pause)));
+    }
+
+    /// There is no connection before `connect_at`, or none any more.
+    fn offline(&mut self, why: &str, connect_at: Option<Mono>) {
+        self.connect_at = connect_at;
         self.status.send_modify(|s| {
             s.attached = false;
             s.refused = false;
             s.trouble = Some(why.to_owned());
         });
-        let retry_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        let now = self.options.clock.mono();
+        let retry_ms =
+            connect_at.map(|at| u64::try_from(at.since(now).as_millis()).unwrap_or(u64::MAX));
         self.tell(Event::Disconnected { why: why.to_owned(), retry_ms });
     }
 
     pub(super) async fn say_goodbye(&mut self) {
         if self.online.is_some() {
+            // The other sides need not wait until the server takes this client for lost.
+            for session in self.calls.watched() {
+                let (reason, detail) = (HangupReason::Normal, DetailWord::AppClosed);
+                let detail = Some(detail.as_str().to_owned());
+                let hangup = Op::Hangup(Hangup { session, reason, detail });
+                self.requests.push(hangup, Pending::Ignored);
+            }
             self.requests.push(Op::Bye(Bye {}), Pending::Ignored);
             self.flush().await;
         }

@@ -17,10 +17,6 @@ use crate::error::{ClientError, code_word};
 use crate::event::{Event, ReceivedMessage};
 use crate::journal::JournalError;
 
-/// How long a user's keys are taken from memory.
-const FOUND_FRESH: Duration = Duration::from_secs(600);
-/// Users whose keys are kept in memory.
-const FOUND_MAX: usize = 1024;
 /// Pause before a message that cannot be sealed yet is tried again.
 const SEAL_RETRY: Duration = Duration::from_secs(5);
 
@@ -28,8 +24,8 @@ const SEAL_RETRY: Duration = Duration::from_secs(5);
 pub(super) enum InboxWrite {
     /// The core's `Store`.
     Items,
-    /// The application is done with an entry.
-    Done(Option<Reply<()>>),
+    /// The application is done with this entry.
+    Done(u64, Option<Reply<()>>),
 }
 
 impl Driver {
@@ -59,10 +55,15 @@ impl Driver {
         for effect in effects {
             if let inbox::Effect::StoreDone(seq) = effect {
                 let record = vec![inbox::Record::Done(seq)];
-                self.inbox_writer.push(InboxWrite::Done(reply.take()), record);
+                self.inbox_writer.push(InboxWrite::Done(seq, reply.take()), record);
             } else {
                 self.inbox_effect(effect);
             }
+        }
+        // The core has forgotten the entry, the disk has not.
+        if !known && self.undone.remove(&seq) {
+            let record = vec![inbox::Record::Done(seq)];
+            self.inbox_writer.push(InboxWrite::Done(seq, reply.take()), record);
         }
         if let Some(reply) = reply.filter(|_| !known) {
             let _ = reply.send(Ok(()));
@@ -82,7 +83,7 @@ impl Driver {
             }
             inbox::Effect::Store(records) => self.inbox_writer.push(InboxWrite::Items, records),
             inbox::Effect::StoreDone(seq) => {
-                self.inbox_writer.push(InboxWrite::Done(None), vec![inbox::Record::Done(seq)]);
+                self.inbox_writer.push(InboxWrite::Done(seq, None), vec![inbox::Record::Done(seq)]);
             }
             inbox::Effect::Ack(n) => self.requests.push(Op::Ack(Ack { n }), Pending::Ack),
             inbox::Effect::Hand(seq, entry) => self.to_hand.push_back((seq, entry)),
@@ -95,16 +96,24 @@ impl Driver {
         tokens: Vec<InboxWrite>,
         result: Result<(), JournalError>,
     ) {
-        let failure = result.err().map(|error| self.journal_failed(&error));
+        let failure = match result {
+            Ok(()) => {
+                self.storage_failure = None;
+                None
+            }
+            Err(error) => Some(self.journal_failed(&error)),
+        };
         for token in tokens {
             match (token, &failure) {
                 (InboxWrite::Items, None) => self.inbox_input(inbox::Input::Stored),
                 (InboxWrite::Items, Some(_)) => self.inbox_input(inbox::Input::StoreFailed),
-                (InboxWrite::Done(reply), failure) => {
-                    let result = failure.as_ref().map_or(Ok(()), |why| {
-                        Err(ClientError::Journal(JournalError::Failed(why.clone())))
-                    });
-                    reply.map(|reply| reply.send(result));
+                (InboxWrite::Done(_, reply), None) => {
+                    reply.map(|reply| reply.send(Ok(())));
+                }
+                (InboxWrite::Done(seq, reply), Some(why)) => {
+                    self.undone.insert(seq);
+                    let why = JournalError::NotTaken(why.clone());
+                    reply.map(|reply| reply.send(Err(why.into())));
                 }
             }
         }
@@ -188,6 +197,10 @@ impl Driver {
     pub(super) fn hand_out(&mut self) {
         while let Some((seq, entry)) = self.to_hand.front() {
             let (seq, entry) = (*seq, entry.clone());
+            let Some(entry) = self.unless_withheld(seq, entry) else {
+                self.to_hand.pop_front();
+                continue;
+            };
             let inbox::Entry { key, time, content } = entry;
             let event = if key.receipt {
                 Event::Receipt { seq, mid: key.mid, by: key.from, time }
@@ -232,7 +245,12 @@ impl Driver {
                 self.requests.push(Op::Post(post), Pending::Post(mid));
             }
             outbox::Effect::Failed(mid, code, text) => {
-                if let Some(reply) = self.confirming.remove(&mid) {
+                // It may fail before it is on disk here, as when the keys are known and bad.
+                let early = self.accepting.remove(&mid).map(|(reply, confirmed)| {
+                    let _ = reply.send(Ok(mid));
+                    confirmed
+                });
+                if let Some(reply) = self.confirming.remove(&mid).or(early) {
                     let failed = ClientError::Refused { code: code.clone(), text: text.clone() };
                     let _ = reply.send(Err(failed));
                 }
@@ -249,12 +267,13 @@ impl Driver {
             return ClientError::Busy { what, limit };
         }
         let why = self.status.borrow().trouble.clone().unwrap_or_default();
-        ClientError::Journal(JournalError::Failed(why))
+        ClientError::Journal(JournalError::NotTaken(why))
     }
 
     pub(super) fn outbox_written(&mut self, tokens: Vec<u64>, result: Result<(), JournalError>) {
         match result {
             Ok(()) => {
+                self.storage_failure = None;
                 if let Some(last) = tokens.last() {
                     self.outbox_input(outbox::Input::Stored(*last));
                 }
@@ -291,19 +310,14 @@ impl Driver {
     fn seal(&mut self, mid: MessageId, to: Uri, plain: &[u8]) {
         let now = self.options.clock.mono();
         let known = self.options.known.iter().find(|found| found.uri == to);
-        let fresh = self.found.get(&to).filter(|(at, _)| now.since(*at) < FOUND_FRESH);
-        match known.or(fresh.map(|(_, found)| found)) {
+        match known.or_else(|| self.found.fresh(&to, now)).cloned() {
             Some(found) => {
-                let result = crypto::seal(
-                    self.profile.identity(),
-                    found,
-                    mid,
-                    plain,
-                    &mut self.rng,
-                    self.options.clock.now(),
-                );
-                let input = match result {
+                let input = match self.seal_to(found, mid, plain) {
                     Ok(body) => outbox::Input::Sealed(mid, body),
+                    Err(error @ ClientError::ContactChanged { .. }) => {
+                        let failed = ("contact-changed".to_owned(), error.to_string());
+                        outbox::Input::SealFailed(mid, Err(failed))
+                    }
                     Err(_) if self.updates.under_way() => {
                         outbox::Input::SealFailed(mid, Ok(SEAL_RETRY))
                     }
@@ -324,13 +338,27 @@ impl Driver {
         }
     }
 
+    /// The envelope for a user that is verified and of the account that it is known by.
+    fn seal_to(
+        &mut self,
+        found: Found,
+        mid: MessageId,
+        plain: &[u8],
+    ) -> Result<Vec<u8>, ClientError> {
+        let now = self.options.clock.now();
+        let receiver = crypto::receiver_key(self.profile.identity(), &found, now)?;
+        self.recognise(&found.uri, &found.account)?;
+        crypto::seal(self.profile.identity(), &receiver, mid, plain, &mut self.rng, now)
+    }
+
     pub(super) fn lookup(&mut self, uri: Uri, reply: Reply<Found>) {
         if self.online.as_ref().is_none_or(|online| !online.attached) {
             let _ = reply.send(Err(ClientError::Disconnected));
             return;
         }
         if let Some(found) = self.options.known.iter().find(|found| found.uri == uri) {
-            let _ = reply.send(self.verified(found.clone()));
+            let found = found.clone();
+            let _ = reply.send(self.verified(found));
             return;
         }
         let running = self.requests.looks_up(&uri);
@@ -341,18 +369,18 @@ impl Driver {
     }
 
     pub(super) fn looked_up(&mut self, uri: &Uri, result: Result<Fields, ErrorBody>) {
-        let result = match result.map(|fields| fields.parse::<Found>()) {
-            Ok(Ok(found)) => Ok(found),
-            Ok(Err(error)) => Err(ErrorBody {
-                code: ErrorCode::Internal,
-                text: error.to_string(),
-                retry_ms: None,
-                reason: None,
-            }),
-            Err(error) => Err(error),
-        };
+        let wrong = |text| ErrorBody::new(ErrorCode::Internal, text);
+        let result = result.and_then(|fields| {
+            let found = fields.parse::<Found>().map_err(|error| wrong(error.to_string()))?;
+            // Whoever the server would like to be meant instead has valid keys, too.
+            if found.uri == *uri {
+                Ok(found)
+            } else {
+                Err(wrong(format!("the server answered with {} when asked for {uri}", found.uri)))
+            }
+        });
         if let Ok(found) = &result {
-            self.remember_found(uri, found.clone());
+            self.found.remember(uri, found.clone(), self.options.clock.mono());
         }
         let (mine, others) = std::mem::take(&mut self.lookup_waiting)
             .into_iter()
@@ -365,9 +393,12 @@ impl Driver {
         self.seal_after_lookup(uri, &result);
     }
 
-    fn verified(&self, found: Found) -> Result<Found, ClientError> {
+    /// An answer whose keys are those of the account it names, and that account the one known.
+    fn verified(&mut self, found: Found) -> Result<Found, ClientError> {
         let now = self.options.clock.now();
-        crypto::receiver_key(self.profile.identity(), &found, now).map(|_| found)
+        crypto::receiver_key(self.profile.identity(), &found, now)?;
+        self.recognise(&found.uri, &found.account)?;
+        Ok(found)
     }
 
     fn seal_after_lookup(&mut self, uri: &Uri, result: &Result<Found, ErrorBody>) {
@@ -391,15 +422,6 @@ impl Driver {
         }
     }
 
-    fn remember_found(&mut self, uri: &Uri, found: Found) {
-        let now = self.options.clock.mono();
-        if self.found.len() >= FOUND_MAX {
-            let oldest = self.found.iter().min_by_key(|(_, (at, _))| *at).map(|(u, _)| u.clone());
-            oldest.map(|uri| self.found.remove(&uri));
-        }
-        self.found.insert(uri.clone(), (now, found));
-    }
-
     pub(super) fn mail_disconnected(&mut self) {
         self.seal_waiting.clear();
         for (_, reply) in std::mem::take(&mut self.lookup_waiting) {
@@ -413,14 +435,23 @@ impl Driver {
         if self.inbox_writer.wants_compaction() {
             self.inbox_writer.compact(self.inbox.compacted());
         }
+        if self.contacts_writer.wants_compaction() {
+            self.contacts_writer.compact(self.contacts.compacted());
+        }
         if self.outbox_writer.wants_compaction() {
             self.outbox_writer.compact(self.outbox.compacted());
         }
     }
 
-    fn journal_failed(&mut self, error: &JournalError) -> String {
-        tracing::error!(%error, "journal");
-        self.status.send_modify(|s| s.trouble = Some(error.to_string()));
-        error.to_string()
+    pub(super) fn journal_failed(&mut self, error: &JournalError) -> String {
+        let why = error.to_string();
+        self.status.send_modify(|s| s.trouble = Some(why.clone()));
+        // Messages that arrive are tried again every second: it is told once until one is written.
+        if self.storage_failure.as_ref() != Some(&why) {
+            tracing::error!(why, "journal");
+            self.storage_failure = Some(why.clone());
+            self.tell(Event::StorageFailed { why: why.clone() });
+        }
+        why
     }
 }

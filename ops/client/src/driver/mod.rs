@@ -3,12 +3,15 @@
 
 mod calls;
 mod connection;
+mod contacts;
+mod found;
+mod incoming;
 mod mail;
 mod requests;
 mod updates;
 mod writer;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -19,12 +22,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::client::command::{Command, Confirmed, Reply};
 use crate::core::backoff::Backoff;
-use crate::core::{inbox, outbox};
+use crate::core::{contacts as contact_core, inbox, outbox};
 use crate::error::ClientError;
 use crate::event::Event;
 use crate::net::Link;
 use crate::options::Options;
 use crate::profile::Profile;
+pub(crate) use calls::RingingCall;
 use connection::Online;
 use requests::Requests;
 use writer::Writer;
@@ -69,15 +73,22 @@ pub(crate) struct Driver {
     inbox: inbox::Inbox,
     inbox_writer: Writer<inbox::Record, mail::InboxWrite>,
     inbox_wake: Option<Mono>,
+    /// Entries the application has dealt with, which the journal could not write.
+    undone: BTreeSet<u64>,
+    /// The last failure of a journal, until a batch is written again.
+    storage_failure: Option<String>,
     to_hand: VecDeque<(u64, inbox::Entry)>,
     outbox: outbox::Outbox,
     outbox_writer: Writer<outbox::Record, u64>,
     outbox_wake: Option<Mono>,
     accepting: BTreeMap<MessageId, (Reply<MessageId>, Reply<Confirmed>)>,
     confirming: BTreeMap<MessageId, Reply<Confirmed>>,
-    found: BTreeMap<Uri, (Mono, Found)>,
+    found: found::FoundUsers,
     lookup_waiting: Vec<(Uri, Reply<Found>)>,
     seal_waiting: Vec<(MessageId, Uri)>,
+    contacts: contact_core::Contacts,
+    contacts_writer: Writer<contact_core::Record, Option<Reply<()>>>,
+    withheld: contacts::Withheld,
     calls: calls::Calls,
     updates: updates::Updates,
     closing: Option<oneshot::Sender<()>>,
@@ -90,6 +101,7 @@ enum Happened {
     Frame(connection::Heard),
     InboxWritten(Vec<mail::InboxWrite>, Result<(), crate::journal::JournalError>),
     OutboxWritten(Vec<u64>, Result<(), crate::journal::JournalError>),
+    ContactsWritten(Vec<Option<Reply<()>>>, Result<(), crate::journal::JournalError>),
     Room,
     Time,
 }
@@ -105,19 +117,24 @@ impl Driver {
         let opened = tokio::task::spawn_blocking(move || {
             let inbox = profile.inbox()?;
             let outbox = profile.outbox()?;
-            Ok::<_, ClientError>((profile, inbox, outbox))
+            let contacts = profile.contacts()?;
+            Ok::<_, ClientError>((profile, inbox, outbox, contacts))
         });
-        let (profile, inbox, outbox) = opened.await.map_err(|_| ClientError::Closed)??;
-        for (name, cut) in [("inbox", inbox.cut), ("outbox", outbox.cut)] {
+        let (profile, inbox, outbox, contacts) =
+            opened.await.map_err(|_| ClientError::Closed)??;
+        let cuts = [("inbox", inbox.cut), ("outbox", outbox.cut), ("contacts", contacts.cut)];
+        for (name, cut) in cuts {
             if cut > 0 {
                 tracing::warn!(journal = name, bytes = cut, "torn end of journal cut off");
             }
         }
         let acknowledges = options.role == crs_proto::wire::life::Role::Primary;
         let inbox_core = inbox::Inbox::restore(inbox.records, acknowledges);
+        let own = profile.identity();
+        let own = (own.uri.clone(), own.account.clone());
         let to_hand = inbox_core.pending().map(|(seq, e)| (seq, e.clone())).collect();
         Ok(Self {
-            found: BTreeMap::new(),
+            found: found::FoundUsers::default(),
             profile,
             backoff: Backoff::new(options.backoff_cap),
             commands,
@@ -133,6 +150,8 @@ impl Driver {
             inbox: inbox_core,
             inbox_writer: Writer::new(inbox.journal),
             inbox_wake: None,
+            undone: BTreeSet::new(),
+            storage_failure: None,
             to_hand,
             outbox: outbox::Outbox::restore(outbox.records),
             outbox_writer: Writer::new(outbox.journal),
@@ -141,6 +160,9 @@ impl Driver {
             confirming: BTreeMap::new(),
             lookup_waiting: Vec::new(),
             seal_waiting: Vec::new(),
+            contacts: contact_core::Contacts::restore(contacts.records, own),
+            contacts_writer: Writer::new(contacts.journal),
+            withheld: contacts::Withheld::default(),
             calls: calls::Calls::default(),
             updates: updates::Updates::default(),
             closing: None,
@@ -159,8 +181,7 @@ impl Driver {
             self.compact();
             let waiting = self.outbox.len();
             self.status.send_if_modified(|s| std::mem::replace(&mut s.outbox, waiting) != waiting);
-            if self.closing.is_some() && self.inbox_writer.is_idle() && self.outbox_writer.is_idle()
-            {
+            if self.closing.is_some() && self.all_is_written() {
                 break;
             }
             match self.next().await {
@@ -170,6 +191,7 @@ impl Driver {
                 Happened::Frame(heard) => self.heard(heard).await,
                 Happened::InboxWritten(tokens, result) => self.inbox_written(tokens, result),
                 Happened::OutboxWritten(tokens, result) => self.outbox_written(tokens, result),
+                Happened::ContactsWritten(tokens, result) => self.contacts_written(tokens, result),
                 Happened::Room => self.hand_out(),
                 Happened::Time => self.tick(),
             }
@@ -178,6 +200,12 @@ impl Driver {
         if let Some(reply) = self.closing.take() {
             let _ = reply.send(());
         }
+    }
+
+    fn all_is_written(&self) -> bool {
+        self.inbox_writer.is_idle()
+            && self.outbox_writer.is_idle()
+            && self.contacts_writer.is_idle()
     }
 
     async fn next(&mut self) -> Happened {
@@ -192,6 +220,9 @@ impl Driver {
             (tokens, result) = self.outbox_writer.finished() => {
                 Happened::OutboxWritten(tokens, result)
             }
+            (tokens, result) = self.contacts_writer.finished() => {
+                Happened::ContactsWritten(tokens, result)
+            }
             _ = self.events.reserve(), if !self.to_hand.is_empty() => Happened::Room,
             () = tokio::time::sleep(wait) => Happened::Time,
         }
@@ -204,7 +235,7 @@ impl Driver {
             self.inbox_wake,
             self.outbox_wake,
             self.requests.deadline(),
-            self.online.as_ref().map(Online::deadline),
+            self.online.as_ref().map(|online| online.deadline(self.calls.any())),
             self.updates.deadline(),
         ];
         let next = deadlines.into_iter().flatten().min();
@@ -238,6 +269,10 @@ impl Driver {
             Command::Done { seq, reply } => self.done(seq, reply),
             Command::Lookup { uri, reply } => self.lookup(uri, reply),
             Command::Request { op, reply } => self.application_request(*op, reply),
+            Command::Contacts { reply } => {
+                let _ = reply.send(Ok(self.contacts.all()));
+            }
+            Command::Accept { uri, account, reply } => self.accept_contact(uri, account, reply),
             Command::Update { reply } => self.update_asked(reply),
             Command::State(state) => self.call_state(*state),
             Command::Watch { session, states } => self.calls.watch(session, states),

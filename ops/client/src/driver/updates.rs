@@ -134,12 +134,13 @@ impl Driver {
         self.updates_settled();
     }
 
-    /// Nothing is on its way any more: messages may flow, whoever asked is told, and a
+    /// Nothing is on its way any more: calls may ring, messages may flow, whoever asked is told, and a
     /// connection that could do nothing else is made anew with the new certificate.
     fn updates_settled(&mut self) {
         if self.updates.under_way() {
             return;
         }
+        self.announce_again();
         let failure = self.updates.failure.take();
         let fresh = std::mem::take(&mut self.updates.fresh);
         for reply in self.updates.asked.drain(..) {

@@ -58,7 +58,14 @@ where
 
     /// Waits for the running batch; pending for ever when there is none. Cancel-safe.
     pub(super) async fn finished(&mut self) -> (Vec<T>, Result<(), JournalError>) {
-        let Some((_, task)) = &mut self.running else { return std::future::pending().await };
+        let Some((_, task)) = &mut self.running else {
+            if self.journal.is_none() && !self.queue.is_empty() {
+                // The thread that wrote it has died with the journal in its hands.
+                let tokens = self.queue.drain(..).map(|(token, _)| token).collect();
+                return (tokens, Err(JournalError::Failed("lost".to_owned())));
+            }
+            return std::future::pending().await;
+        };
         let outcome = task.await;
         let tokens = self.running.take().map(|(tokens, _)| tokens).unwrap_or_default();
         match outcome {

@@ -58,14 +58,14 @@ pub enum DescriptionError {
 }
 
 impl Description {
-    /// Describes a side that sends `codec`.
-    pub fn new(codec: Codec, ssrc: u32, seq: u16, packets: Option<u64>) -> Self {
+    /// Describes a side that sends `codec` and can take `receive`.
+    pub fn new(codec: Codec, receive: &[Codec], ssrc: u32, seq: u16, packets: Option<u64>) -> Self {
         let audio = AudioStream {
             pt: codec.payload_type(),
             codec: codec.name().to_owned(),
             rate: codec.rate(),
             channels: codec.channels(),
-            receive: Some(Codec::ALL.iter().map(|codec| codec.payload_type()).collect()),
+            receive: Some(receive.iter().map(|codec| codec.payload_type()).collect()),
             ssrc: Some(ssrc),
             seq: Some(seq),
             packets,
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn descriptions_round_trip() {
         for codec in Codec::ALL {
-            let description = Description::new(codec, 1, 7, Some(250));
+            let description = Description::new(codec, &Codec::ALL, 1, 7, Some(250));
             assert_eq!(Description::parse(&description.encode()), Ok(description.clone()));
             assert_eq!(description.codec(), Ok(codec));
         }

@@ -48,13 +48,8 @@ impl Leg {
         };
         let credentials =
             LegCredentials::parse(&allocated.ufrag, &allocated.password).map_err(|e| media(&e))?;
-        let local: SocketAddr = match addr {
-            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-        };
-        let socket = UdpSocket::bind(local).await?;
-        socket.connect(addr).await?;
         let relay = ClientAddr::new(*addr);
+        let socket = open(*addr).await?;
         let mut leg = Self { socket, relay, credentials, mapped: relay };
         leg.prove().await?;
         Ok(leg)
@@ -95,6 +90,15 @@ impl Leg {
         let _ = self.socket.send(request.as_bytes()).await;
     }
 
+    /// Opens a new socket: the old one may have an address that this host has no more. Until the
+    /// leg is bound from it the relay sends to the old address, where nobody listens.
+    pub async fn renew(&mut self) {
+        // Without any network there is no socket to be had; the next try may find one.
+        if let Ok(socket) = open(self.relay.socket()).await {
+            self.socket = socket;
+        }
+    }
+
     /// The next datagram. Cancel-safe.
     pub async fn receive(&self, buffer: &mut [u8]) -> std::io::Result<usize> {
         self.socket.recv(buffer).await
@@ -119,5 +123,70 @@ impl Leg {
             let _ = self.socket.send(answer.as_bytes()).await;
         }
         leg::client::accepted(&self.credentials, packet, id)
+    }
+}
+
+async fn open(relay: SocketAddr) -> std::io::Result<UdpSocket> {
+    let local: SocketAddr = match relay {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(local).await?;
+    socket.connect(relay).await?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use crs_keys::srtp::{MasterKey, Profile, SrtpContext};
+
+    use super::*;
+    use crate::media::Codec;
+    use crate::media::rtp::Sender;
+
+    /// A leg and the socket of its relay.
+    async fn connected() -> (Leg, UdpSocket) {
+        let relay = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = relay.local_addr().unwrap();
+        socket.connect(address).await.unwrap();
+        relay.connect(socket.local_addr().unwrap()).await.unwrap();
+        let relay_address = ClientAddr::new(address);
+        let credentials = LegCredentials::generate(&mut OsRng);
+        (Leg { socket, relay: relay_address, credentials, mapped: relay_address }, relay)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_relay_that_does_not_answer_is_given_up_after_its_time() {
+        let (mut leg, _relay) = connected().await;
+        let began = Instant::now();
+        let failed = leg.prove().await.unwrap_err();
+        assert!(failed.to_string().contains("does not answer"), "{failed}");
+        assert_eq!(began.elapsed().as_secs(), BIND_WITHIN.as_secs());
+    }
+
+    #[tokio::test]
+    async fn a_datagram_over_the_limit_is_cut_and_no_packet_any_more() {
+        let (leg, relay) = connected().await;
+        let profile = Profile::ALL[0];
+        let key = MasterKey::new(profile, &vec![7; profile.key_len()], &[9; 12]);
+        let mut sender = Sender::new(Codec::Mulaw, &mut OsRng);
+        let overhead = {
+            let mut packet = sender.packet(&[0; 160]);
+            SrtpContext::new(&key).unwrap().protect(&mut packet).unwrap();
+            packet.len() - 160
+        };
+        for (length, taken) in [(DATAGRAM_MAX, true), (DATAGRAM_MAX + 1, false)] {
+            let mut packet = sender.packet(&vec![1; length - overhead]);
+            SrtpContext::new(&key).unwrap().protect(&mut packet).unwrap();
+            assert_eq!(packet.len(), length);
+            relay.send(&packet).await.unwrap();
+            let mut buffer = vec![0; DATAGRAM_MAX];
+            let received = leg.receive(&mut buffer).await.unwrap();
+            assert_eq!(received, DATAGRAM_MAX);
+            assert_eq!(leg.sort(&buffer).await, Datagram::Rtp);
+            let opened = SrtpContext::new(&key).unwrap().unprotect(&mut buffer);
+            assert_eq!(opened.is_ok(), taken, "{length} bytes");
+        }
     }
 }

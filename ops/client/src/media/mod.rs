@@ -3,6 +3,8 @@
 pub mod codec;
 pub mod description;
 pub mod leg;
+mod mulaw;
+pub mod path;
 pub mod rtp;
 pub mod stats;
 pub mod stream;

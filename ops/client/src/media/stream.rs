@@ -12,13 +12,14 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use super::Codec;
 use super::description::Description;
 use super::leg::{DATAGRAM_MAX, Datagram, Leg};
+use super::path::{PathWatch, Step};
 use super::rtp::Sender;
 use super::stats::{MediaStats, Receiver};
 use super::wav::Audio;
 use crate::error::ClientError;
 
-/// How often the path is refreshed (RFC 7675: consent lasts 30 s).
-const REFRESH: Duration = Duration::from_secs(5);
+/// How often the path is looked at.
+const LOOK: Duration = Duration::from_millis(100);
 /// After the last packet or the hangup, time for what is still on its way.
 const TAIL: Duration = Duration::from_millis(300);
 /// A called side starts to send when the caller's first packet is here, or after this.
@@ -65,7 +66,8 @@ pub struct Outcome {
 }
 
 struct Stream<'a> {
-    leg: &'a Leg,
+    leg: &'a mut Leg,
+    path: PathWatch,
     clock: &'a dyn Clock,
     plan: Plan,
     out: SrtpContext,
@@ -83,7 +85,7 @@ struct Stream<'a> {
 
 /// Runs the media until the call ends; the caller of this function sends the hangup.
 pub async fn run(
-    leg: &Leg,
+    leg: &mut Leg,
     plan: Plan,
     states: &mut mpsc::Receiver<CallState>,
     clock: &dyn Clock,
@@ -93,6 +95,7 @@ pub async fn run(
     let now = clock.mono();
     let mut stream = Stream {
         leg,
+        path: PathWatch::new(now),
         clock,
         out: SrtpContext::new(&plan.send_key).map_err(&media)?,
         incoming: SrtpContext::new(&plan.receive_key).map_err(&media)?,
@@ -127,7 +130,7 @@ impl Stream<'_> {
     ) -> Result<(), ClientError> {
         let mut buffer = vec![0; DATAGRAM_MAX];
         let mut ticks = ticks(self.plan.codec.interval());
-        let mut refresh = interval(REFRESH);
+        let mut look = interval(LOOK);
         loop {
             let stop_at = self.stop_at;
             tokio::select! {
@@ -137,7 +140,7 @@ impl Stream<'_> {
                         self.datagram(&buffer[..length]).await;
                     }
                 }
-                _ = refresh.tick() => self.leg.refresh().await,
+                _ = look.tick() => self.look_at_path().await,
                 state = states.recv(), if self.ended.is_none() => self.state(state),
                 () = stop(stop_at) => return Ok(()),
             }
@@ -189,7 +192,17 @@ impl Stream<'_> {
         }
     }
 
+    async fn look_at_path(&mut self) {
+        match self.path.poll(self.clock.mono()) {
+            Step::Wait => return,
+            Step::Ask => {}
+            Step::Renew => self.leg.renew().await,
+        }
+        self.leg.refresh().await;
+    }
+
     async fn datagram(&mut self, bytes: &[u8]) {
+        self.path.heard(self.clock.mono());
         match self.leg.sort(bytes).await {
             Datagram::Stun => {}
             Datagram::Other => self.rejected += 1,

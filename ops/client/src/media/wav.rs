@@ -3,9 +3,10 @@
 //! In memory, samples are in RTP order (network byte order for L16), so that a payload is a
 //! slice of them.
 
-use std::path::Path;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
-use super::Codec;
+use super::{Codec, mulaw};
 
 /// Largest file that is read (10 minutes of stereo at 44.1 kHz).
 pub const WAV_MAX: u64 = 128 * 1024 * 1024;
@@ -34,7 +35,8 @@ pub enum WavError {
     /// A WAV file of a format that calls do not carry.
     #[error(
         "expected PCM 16 bit mono at 8000, 16000 or 44100 Hz, PCM 16 bit stereo at 44100 Hz or \
-         µ-law mono at 8000 Hz; got format {format}, {channels} channels, {rate} Hz, {bits} bit"
+         µ-law mono at 8000 Hz; got format {format}, {channels} channels, {rate} Hz, {bits} bit; \
+         `ffmpeg -i IN.wav -ar 8000 -ac 1 -c:a pcm_s16le OUT.wav` makes one that fits"
     )]
     Format {
         /// Format tag.
@@ -46,6 +48,9 @@ pub enum WavError {
         /// Bits per sample.
         bits: u16,
     },
+    /// Nothing to play.
+    #[error("it holds no sound: its data chunk has not one whole sample")]
+    Empty,
     /// Larger than this program reads.
     #[error("{0} bytes, at most {WAV_MAX} are read")]
     TooLarge(u64),
@@ -54,16 +59,30 @@ pub enum WavError {
 impl Audio {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self, WavError> {
-        let length = std::fs::metadata(path)?.len();
+        let file = std::fs::File::open(path)?;
+        let length = file.metadata()?.len();
         if length > WAV_MAX {
             return Err(WavError::TooLarge(length));
         }
-        Self::parse(&std::fs::read(path)?)
+        // A device or a pipe has no length, and may have no end.
+        let mut bytes = Vec::new();
+        file.take(WAV_MAX + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > WAV_MAX {
+            return Err(WavError::TooLarge(bytes.len() as u64));
+        }
+        Self::parse(&bytes)
+    }
+
+    /// Tries whether a file can be written there: better before a call than after it.
+    pub fn try_write(path: &Path) -> Result<(), WavError> {
+        let temp = part_of(path);
+        std::fs::write(&temp, [])?;
+        Ok(std::fs::remove_file(&temp)?)
     }
 
     /// Writes a file, through a temporary name.
     pub fn write(&self, path: &Path) -> Result<(), WavError> {
-        let temp = path.with_extension("wav.part");
+        let temp = part_of(path);
         std::fs::write(&temp, self.encode())?;
         std::fs::rename(&temp, path)?;
         Ok(())
@@ -85,7 +104,12 @@ impl Audio {
                 b"fmt " => codec = Some(parse_format(chunk)?),
                 b"data" => {
                     let codec = codec.ok_or(WavError::Form("no fmt chunk before the data"))?;
-                    return Ok(Self { codec, payload: to_rtp(codec, chunk) });
+                    // Half a sample at the end of a file that was cut is dropped.
+                    let whole = chunk.len() - chunk.len() % codec.frame_bytes();
+                    if whole == 0 {
+                        return Err(WavError::Empty);
+                    }
+                    return Ok(Self { codec, payload: to_rtp(codec, &chunk[..whole]) });
                 }
                 _ => {}
             }
@@ -131,13 +155,17 @@ impl Audio {
             let value = (angle.sin() * 12_000.0) as i16;
             for _ in 0..codec.channels() {
                 match codec.sample_bytes() {
-                    1 => payload.push(mulaw(value)),
+                    1 => payload.push(mulaw::encode(value)),
                     _ => payload.extend(value.to_be_bytes()),
                 }
             }
         }
         Self { codec, payload }
     }
+}
+
+fn part_of(path: &Path) -> PathBuf {
+    path.with_extension("wav.part")
 }
 
 fn parse_format(chunk: &[u8]) -> Result<Codec, WavError> {
@@ -159,23 +187,12 @@ fn parse_format(chunk: &[u8]) -> Result<Codec, WavError> {
     }
 }
 
-/// WAV is little endian and RTP big endian: the same swap both ways. A half sample is dropped.
+/// WAV is little endian and RTP big endian: the same swap both ways.
 fn to_rtp(codec: Codec, data: &[u8]) -> Vec<u8> {
     match codec.sample_bytes() {
         1 => data.to_vec(),
         _ => data.chunks_exact(2).flat_map(|s| [s[1], s[0]]).collect(),
     }
-}
-
-/// G.711 µ-law of a linear sample.
-fn mulaw(sample: i16) -> u8 {
-    const BIAS: i32 = 0x84;
-    const CLIP: i32 = 32_635;
-    let sign = if sample < 0 { 0x80u8 } else { 0 };
-    let magnitude = i32::from(sample).abs().min(CLIP) + BIAS;
-    let exponent = (7..=14).rev().find(|bit| magnitude & (1 << bit) != 0).unwrap_or(7) - 7;
-    let mantissa = (magnitude >> (exponent + 3)) & 0x0f;
-    !(sign | (exponent << 4) as u8 | mantissa as u8)
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
@@ -200,13 +217,6 @@ mod tests {
     }
 
     #[test]
-    fn mulaw_of_known_values() {
-        // ITU-T G.711 table 2a: zero, the extremes and the ends of the first segment.
-        assert_eq!((mulaw(0), mulaw(-1)), (0xff, 0x7f));
-        assert_eq!((mulaw(i16::MAX), mulaw(i16::MIN)), (0x80, 0x00));
-    }
-
-    #[test]
     fn other_chunks_are_skipped_and_a_short_data_chunk_is_taken_as_it_is() {
         let audio = Audio::tone(Codec::L16Mono8000, 440.0, 20);
         let mut bytes = audio.encode();
@@ -225,6 +235,52 @@ mod tests {
         file.as_file().set_len(WAV_MAX + 1).unwrap();
         let refused = Audio::read(file.path()).unwrap_err();
         assert!(matches!(refused, WavError::TooLarge(length) if length == WAV_MAX + 1));
+    }
+
+    /// A device says that it has no bytes, and never ends.
+    #[test]
+    fn a_file_without_end_is_not_read_for_ever() {
+        let refused = Audio::read(Path::new("/dev/zero")).unwrap_err();
+        assert!(matches!(refused, WavError::TooLarge(length) if length == WAV_MAX + 1));
+    }
+
+    #[test]
+    fn a_file_without_sound_is_refused_and_half_a_sample_is_dropped() {
+        for codec in Codec::ALL {
+            let sound = Audio::tone(codec, 440.0, 20);
+            let header = sound.encode().len() - sound.payload.len();
+            let cut = |samples: usize| Audio::parse(&sound.encode()[..header + samples]);
+            assert!(matches!(cut(0), Err(WavError::Empty)), "{codec:?}");
+            let frame = codec.frame_bytes();
+            assert!(matches!(cut(frame - 1), Err(WavError::Empty)), "{codec:?}");
+            let one = cut(2 * frame - 1).unwrap();
+            assert_eq!(one.payload, sound.payload[..frame], "{codec:?}");
+        }
+    }
+
+    #[test]
+    fn a_format_that_calls_do_not_carry_is_named_with_a_way_out() {
+        let mono = Audio::tone(Codec::L16Mono8000, 440.0, 20).encode();
+        let with = |at: usize, bytes: &[u8]| {
+            let mut changed = mono.clone();
+            changed[at..at + bytes.len()].copy_from_slice(bytes);
+            Audio::parse(&changed).unwrap_err().to_string()
+        };
+        for (why, got) in [
+            (with(34, &[24, 0]), "format 1, 1 channels, 8000 Hz, 24 bit"),
+            (with(22, &[2, 0]), "format 1, 2 channels, 8000 Hz, 16 bit"),
+            (with(20, &[3, 0]), "format 3, 1 channels, 8000 Hz, 16 bit"),
+        ] {
+            assert!(why.contains(got) && why.contains("ffmpeg"), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_noticed_before_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        Audio::try_write(&folder.path().join("a.wav")).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing stays");
+        assert!(Audio::try_write(&folder.path().join("none/a.wav")).is_err());
     }
 
     #[test]

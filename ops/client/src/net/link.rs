@@ -87,16 +87,19 @@ async fn upgrade(server: &str, tls: Box<TlsStream<TcpStream>>) -> Result<Socket,
     let mut request = url.into_client_request().map_err(|e| e.to_string())?;
     let protocol = HeaderValue::from_static(crs_proto::SUBPROTOCOL);
     request.headers_mut().insert("Sec-WebSocket-Protocol", protocol);
-    let limits = WebSocketConfig::default()
+    tokio_tungstenite::client_async_with_config(request, tls, Some(limits()))
+        .await
+        .map(|(socket, _)| socket)
+        .map_err(|e| judged(&e))
+}
+
+fn limits() -> WebSocketConfig {
+    WebSocketConfig::default()
         .read_buffer_size(4096)
         .write_buffer_size(0)
         .max_write_buffer_size(WRITE_MAX)
         .max_message_size(Some(FRAME_MAX))
-        .max_frame_size(Some(FRAME_MAX));
-    tokio_tungstenite::client_async_with_config(request, tls, Some(limits))
-        .await
-        .map(|(socket, _)| socket)
-        .map_err(|e| judged(&e))
+        .max_frame_size(Some(FRAME_MAX))
 }
 
 async fn first_frame(socket: &mut Socket) -> Result<Welcome, Failed> {
@@ -131,12 +134,20 @@ fn judged(error: &Error) -> Failed {
     let tls = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match tls {
         Some(rustls::Error::AlertReceived(alert)) if about_certificate(*alert) => {
-            Failed::Refused(format!(
-                "it refuses this client's certificate ({alert:?}); `crs-client status` shows its month, a revoked or too old one needs a new enrolment"
-            ))
+            let why = why_refused(*alert);
+            Failed::Refused(format!("it refuses this client's certificate ({alert:?}); {why}"))
         }
         Some(_) | None => Failed::Other(error.to_string()),
     }
+}
+
+/// What the user can do, or whom he has to ask.
+fn why_refused(alert: AlertDescription) -> &'static str {
+    if alert == AlertDescription::UnknownCA {
+        return "it does not know who made it: the organisation's update file is not applied there yet, or \
+                this is the server of somebody else";
+    }
+    "`crs-client status` shows its month, a revoked or too old one needs a new enrolment"
 }
 
 fn about_certificate(alert: AlertDescription) -> bool {
@@ -153,4 +164,62 @@ fn about_certificate(alert: AlertDescription) -> bool {
         AlertDescription::CertificateRequired,
     ]
     .contains(&alert)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::Sink;
+    use std::pin::Pin;
+    use std::task::{Context, Waker};
+
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    use super::*;
+
+    #[test]
+    fn an_unknown_authority_is_told_apart_from_an_old_certificate() {
+        let unknown = why_refused(AlertDescription::UnknownCA);
+        assert!(unknown.contains("update file is not applied"), "{unknown}");
+        let old = why_refused(AlertDescription::CertificateExpired);
+        assert!(old.starts_with("`crs-client status`"), "{old}");
+    }
+
+    /// A peer that reads nothing, with these limits on our side.
+    async fn unread() -> (WebSocketStream<tokio::io::DuplexStream>, tokio::io::DuplexStream) {
+        let (ours, theirs) = tokio::io::duplex(1024);
+        (WebSocketStream::from_raw_socket(ours, Role::Client, Some(limits())).await, theirs)
+    }
+
+    #[tokio::test]
+    async fn what_a_peer_does_not_read_is_kept_up_to_the_limit() {
+        const FRAME: usize = 96 * 1024;
+        let (mut socket, _peer) = unread().await;
+        // Started without asking whether there is room: the driver's time limit is left out here.
+        let refused = (1..=WRITE_MAX / FRAME + 1).find(|_| {
+            let sent = Pin::new(&mut socket).start_send(Message::text("x".repeat(FRAME)));
+            match sent {
+                Err(Error::WriteBufferFull(_)) => true,
+                Ok(()) => false,
+                Err(other) => panic!("{other}"),
+            }
+        });
+        // Each takes 14 bytes of header, and what the pipe took has left the buffer.
+        assert_eq!(refused, Some(WRITE_MAX / FRAME + 1));
+    }
+
+    #[tokio::test]
+    async fn a_frame_over_the_limit_is_not_taken() {
+        for (length, taken) in [(FRAME_MAX, true), (FRAME_MAX + 1, false)] {
+            let (ours, theirs) = tokio::io::duplex(2 * FRAME_MAX);
+            let mut socket =
+                WebSocketStream::from_raw_socket(ours, Role::Client, Some(limits())).await;
+            let mut server = WebSocketStream::from_raw_socket(theirs, Role::Server, None).await;
+            let sending = Pin::new(&mut server).start_send(Message::text("x".repeat(length)));
+            sending.unwrap();
+            let flushed = Pin::new(&mut server).poll_flush(&mut Context::from_waker(Waker::noop()));
+            assert!(flushed.is_ready(), "the pipe holds it all");
+            let got = socket.next().await.unwrap();
+            assert_eq!(got.is_ok(), taken, "{length} bytes: {got:?}");
+        }
+    }
 }

@@ -1,9 +1,12 @@
 //! The profile directory: identity, keys, journals; for its owner only, one process at a time.
 //!
 //! `identity.json` (0600) holds user, servers, trust and keys; `inbox.journal` and
-//! `outbox.journal` the messages; `lock` keeps a second process out.
+//! `outbox.journal` the messages; `contacts.journal` the account of each contact; `lock` keeps a
+//! second process out.
 
+pub mod contacts;
 pub mod enrol;
+mod locked_disk;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
@@ -15,16 +18,18 @@ use crs_types::disk::{Disk, OsDisk};
 use crs_types::envelope::Version;
 use serde::{Deserialize, Serialize};
 
-use crate::core::{inbox, outbox};
+use crate::core::{contacts as contact_core, inbox, outbox};
 use crate::error::ClientError;
 use crate::identity::{Identity, PeriodKeys};
 use crate::journal::{Journal, Opened};
 use crate::memory_disk::MemoryDisk;
+use locked_disk::LockedDisk;
 
 /// Version of `identity.json`.
 const VERSION: u32 = 1;
 const INBOX_VERSION: Version = Version(1);
 const OUTBOX_VERSION: Version = Version(1);
+const CONTACTS_VERSION: Version = Version(1);
 const IDENTITY: &str = "identity.json";
 
 /// An open profile.
@@ -35,8 +40,7 @@ pub struct Profile {
 }
 
 enum Place {
-    /// The directory and its lock.
-    Directory(PathBuf, #[allow(dead_code, reason = "held for its lock")] File),
+    Directory(PathBuf),
     Memory,
 }
 
@@ -51,8 +55,7 @@ impl Profile {
     pub fn open(path: &Path) -> Result<Self, ClientError> {
         let lock = lock(path)?;
         let identity = read_identity(path)?;
-        let disk = Arc::new(OsDisk::new(path));
-        Ok(Self { identity, place: Place::Directory(path.to_owned(), lock), disk })
+        Ok(Self::in_directory(path, identity, lock))
     }
 
     /// Makes a profile directory (0700) for a new identity; refuses one that holds another.
@@ -78,10 +81,20 @@ impl Profile {
             identity.keys.extend(kept);
             identity.device = old.device;
         }
-        let disk = Arc::new(OsDisk::new(path));
-        let profile = Self { identity, place: Place::Directory(path.to_owned(), lock), disk };
+        let profile = Self::in_directory(path, identity, lock);
         save(path, &profile.identity)?;
         Ok(profile)
+    }
+
+    fn in_directory(path: &Path, identity: Identity, lock: File) -> Self {
+        let disk = Arc::new(LockedDisk { disk: OsDisk::new(path), _lock: lock });
+        Self { identity, place: Place::Directory(path.to_owned()), disk }
+    }
+
+    /// A profile whose journals are on this disk, for tests.
+    #[cfg(test)]
+    pub(crate) fn on_disk(identity: Identity, disk: Arc<dyn Disk>) -> Self {
+        Self { identity, place: Place::Memory, disk }
     }
 
     /// A profile that is forgotten when it is dropped.
@@ -96,9 +109,13 @@ impl Profile {
 
     /// Replaces the identity once it is synced.
     pub(crate) async fn store_identity(&mut self, identity: Identity) -> Result<(), ClientError> {
-        if let Place::Directory(path, _) = &self.place {
-            let (path, copy) = (path.clone(), identity.clone());
-            let save = tokio::task::spawn_blocking(move || save(&path, &copy));
+        if let Place::Directory(path) = &self.place {
+            let (path, copy, lock) = (path.clone(), identity.clone(), self.disk.clone());
+            let save = tokio::task::spawn_blocking(move || {
+                let saved = save(&path, &copy);
+                drop(lock);
+                saved
+            });
             save.await.map_err(|_| ClientError::Closed)??;
         }
         self.identity = identity;
@@ -113,6 +130,11 @@ impl Profile {
     /// Opens the outbox journal. Blocks on the disk.
     pub fn outbox(&self) -> Result<Opened<outbox::Record>, ClientError> {
         Ok(Journal::open(self.disk.clone(), "outbox.journal", OUTBOX_VERSION)?)
+    }
+
+    /// Opens the contacts journal. Blocks on the disk.
+    pub fn contacts(&self) -> Result<Opened<contact_core::Record>, ClientError> {
+        Ok(Journal::open(self.disk.clone(), "contacts.journal", CONTACTS_VERSION)?)
     }
 }
 
@@ -166,7 +188,9 @@ fn lock(path: &Path) -> Result<File, ClientError> {
 
 fn not_there(path: &Path, error: &std::io::Error) -> ClientError {
     if error.kind() == std::io::ErrorKind::NotFound {
-        let why = "not enrolled: run `crs-client enrol BUNDLE` first".to_owned();
+        let why = "not enrolled; first `crs-client enrol FILE` with the file of the CMS administrator, or name \
+                   another folder with --profile"
+            .to_owned();
         return profile_error(path, why);
     }
     profile_error(path, error.to_string())

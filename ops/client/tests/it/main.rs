@@ -3,7 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
 
+mod enrol;
 mod killed;
+mod lies;
 mod messages;
 mod refused;
 mod server;
+mod silent;
+mod terminal;

@@ -153,3 +153,53 @@ async fn a_profile_survives_a_restart_with_its_outbox_and_inbox() {
     bob.close().await;
     alice.close().await;
 }
+
+/// Every user of the account has keys that the CMS vouches for: the client must look at whose
+/// they are, or a lying server reads along with the help of any user.
+#[tokio::test]
+async fn a_server_that_answers_with_somebody_elses_keys_gets_nothing() {
+    let server = Server::start(3, &[]).await;
+    let alice = Client::with_identity(server.identity(0), options()).await.unwrap();
+    let bob = server.identity(1).uri;
+    server.redirect_to(2);
+    alice.wait_attached(PATIENCE).await.unwrap();
+    let lookup = alice.lookup(&bob).await.expect_err("not Bob's keys");
+    assert!(lookup.to_string().contains("when asked for"), "{lookup}");
+    let call = alice.call(&bob, crs_client::CallMedia::default()).await;
+    assert!(call.is_err(), "{call:?}");
+    let within = Duration::from_millis(500);
+    let sent = alice.send_confirmed(&bob, b"for bob's eyes only", within).await;
+    assert!(sent.is_err(), "{sent:?}");
+    assert_eq!(server.waiting(), 0, "nothing left the client");
+}
+
+/// More than the events that may wait for the application.
+#[tokio::test]
+async fn messages_wait_for_an_application_that_does_not_read() {
+    const MANY: usize = 300;
+    let server = Server::start(2, &[]).await;
+    let alice = Client::with_identity(server.identity(0), options()).await.unwrap();
+    let bob = Client::with_identity(server.identity(1), options()).await.unwrap();
+    let to = server.identity(1).uri;
+    for n in 0..MANY {
+        alice.send(&to, format!("message {n}").as_bytes()).await.unwrap();
+    }
+    let settled = async {
+        while server.waiting() > 0 || alice.status().outbox > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, settled).await.expect("all are on the receiver's disk");
+    let expected: Vec<_> = (0..MANY).map(|n| format!("message {n}")).collect();
+    assert_eq!(receive(&bob, MANY).await, expected);
+    // What the sender did not read were only notices.
+    assert!(alice.status().dropped_events > 0);
+    bob.close().await;
+    alice.close().await;
+}
+
+/// As it would be with a server gone mad.
+#[tokio::test]
+async fn a_frame_over_the_limit_costs_the_connection_and_no_message() {
+    exchange(&[("msg.fetch", 1, Fault::TooLong), ("msg.post", 3, Fault::TooLong)]).await;
+}

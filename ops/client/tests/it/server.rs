@@ -6,15 +6,20 @@ use std::sync::{Arc, Mutex};
 use crs_client::net::crypto_provider;
 use crs_client::{Identity, ServerTrust};
 use crs_keys::account_ca::{AccountCa, Validity};
+use crs_keys::envelope::{Route, seal};
 use crs_keys::identity::UserIdentity;
 use crs_keys::package::UserKeys;
 use crs_keys::pool_ca::{NodeSubject, PoolCa};
 use crs_keys::trust::Trust;
 use crs_proto::codec::{self, Event, Op};
-use crs_proto::wire::life::{Attached, DeniedReason, Limits, Role, Welcome};
+use crs_proto::wire::call::{CallState, Invite, SessionState};
+use crs_proto::wire::life::{
+    Attached, DeniedReason, Limits, Role, Unregistered, UnregisteredReason, Welcome,
+};
 use crs_proto::wire::lookup::{Found, PublicKeys};
-use crs_proto::wire::message::{Acked, Content, Fetched, Item, New, Posted};
+use crs_proto::wire::message::{Acked, Content, Fetched, Item, New, Post, Posted};
 use crs_proto::wire::{Bytes64, ErrorBody, ErrorCode};
+use crs_types::limits::FRAME_MAX;
 use crs_types::{
     AccountId, Clock, DeviceId, Generation, MessageId, OsRng, Period, SystemClock, Uri,
 };
@@ -22,7 +27,7 @@ use futures_util::{SinkExt, StreamExt};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::WebSocketStream;
@@ -43,6 +48,14 @@ pub(crate) enum Fault {
     Unavailable,
     /// It is answered with `denied`, as a blocked user's `attach` is.
     Denied,
+    /// It is carried out, and the reply is longer than any frame may be.
+    TooLong,
+    /// It is not carried out and never answered.
+    Silent,
+    /// It is answered with `denied`, as by a node that drains.
+    Draining,
+    /// It is carried out, and the registration is ended behind it.
+    Ended(UnregisteredReason),
 }
 
 /// The server.
@@ -50,9 +63,15 @@ pub(crate) struct Server {
     pub(crate) address: String,
     pub(crate) state: Arc<State>,
     users: Vec<(UserKeys, Trust)>,
+    /// Users of the connected account `rival` that have the same numbers.
+    pub(crate) rivals: Vec<UserKeys>,
     server_trust: ServerTrust,
     _task: tokio::task::JoinSet<()>,
 }
+
+/// Keys that lookups are answered with in place of the right ones.
+#[derive(Debug, Clone)]
+pub(crate) struct Lie(pub(crate) UserKeys);
 
 pub(crate) struct State {
     users: Vec<UserKeys>,
@@ -60,9 +79,17 @@ pub(crate) struct State {
     ids: Mutex<BTreeMap<MessageId, Vec<u8>>>,
     /// Posts in the order in which they were confirmed.
     pub(crate) confirmed: Mutex<Vec<MessageId>>,
+    /// What rings at whoever attaches.
+    pub(crate) ringing: Mutex<Vec<CallState>>,
     faults: Mutex<BTreeMap<(&'static str, u64), Fault>>,
     counts: Mutex<BTreeMap<&'static str, u64>>,
+    /// A user whom every lookup is answered with, and to whom every post goes.
+    impostor: Mutex<Option<Uri>>,
+    pub(crate) lie: Mutex<Option<Lie>>,
+    /// What was asked about calls.
+    pub(crate) calls: Mutex<Vec<Op>>,
     news: watch::Sender<u64>,
+    rings: broadcast::Sender<CallState>,
 }
 
 impl Server {
@@ -71,15 +98,12 @@ impl Server {
         let now = SystemClock::new().now();
         let account = AccountId::parse("acme").unwrap();
         let ca = AccountCa::generate(account.clone(), &mut OsRng, now).unwrap();
-        let trust = Trust::initial(account.clone(), vec![ca.certificate().clone()]);
-        let period = Period::at(now);
-        let user = |n: usize| {
-            let uri = Uri::parse(&format!("+4670000000{n}")).unwrap();
-            let generation = Generation(1);
-            let identity = UserIdentity { account: account.clone(), uri, period, generation };
-            UserKeys::issue(&ca, identity, Validity::of_period(period), &mut OsRng).unwrap()
-        };
-        let users: Vec<UserKeys> = (0..count).map(user).collect();
+        let mut trust = Trust::initial(account.clone(), vec![ca.certificate().clone()]);
+        let users: Vec<UserKeys> = (0..count).map(|n| issue(&ca, &account, n)).collect();
+        let rival = AccountId::parse("rival").unwrap();
+        let rival_ca = AccountCa::generate(rival.clone(), &mut OsRng, now).unwrap();
+        trust.connected.insert(rival.clone(), vec![rival_ca.certificate().clone()]);
+        let rivals = (0..count).map(|n| issue(&rival_ca, &rival, n)).collect();
         let pool = PoolCa::generate(&mut OsRng, now).unwrap();
         let subject = NodeSubject {
             name: crs_types::NodeName::parse("test").unwrap(),
@@ -105,15 +129,54 @@ impl Server {
             mailboxes: Mutex::default(),
             ids: Mutex::default(),
             confirmed: Mutex::default(),
+            ringing: Mutex::default(),
             faults: Mutex::new(faults.iter().map(|(op, n, f)| ((*op, *n), *f)).collect()),
             counts: Mutex::default(),
+            impostor: Mutex::default(),
+            lie: Mutex::default(),
+            calls: Mutex::default(),
             news: watch::Sender::new(0),
+            rings: broadcast::Sender::new(16),
         });
         let mut task = tokio::task::JoinSet::new();
         task.spawn(accept(listener, TlsAcceptor::from(Arc::new(config)), state.clone()));
         let users = users.into_iter().map(|keys| (keys, trust.clone())).collect();
         let server_trust = ServerTrust::PoolCa(vec![pool.certificate().to_vec()]);
-        Self { address, state, users, server_trust, _task: task }
+        Self { address, state, users, rivals, server_trust, _task: task }
+    }
+
+    /// From now on the server lies: whoever is meant, it is this user.
+    pub(crate) fn redirect_to(&self, n: usize) {
+        *self.state.impostor.lock().unwrap() = Some(self.identity(n).uri);
+    }
+
+    /// Announces a call to everybody who is connected.
+    pub(crate) fn ring(&self, state: CallState) {
+        self.state.rings.send(state).unwrap();
+    }
+
+    /// The keys of the nth user.
+    pub(crate) fn keys(&self, n: usize) -> &UserKeys {
+        &self.users[n].0
+    }
+
+    /// Puts a message of this sender into the mailbox of the nth user.
+    pub(crate) fn deliver_as(&self, sender: &UserKeys, n: usize, text: &str) {
+        let (to, trust) = &self.users[n];
+        let now = SystemClock::new().now();
+        let mid = MessageId::from_parts(now, crs_types::Rng::bytes::<10>(&mut OsRng));
+        let route = Route {
+            from_account: sender.identity.account.clone(),
+            from: sender.identity.uri.clone(),
+            to_account: to.identity.account.clone(),
+            to: to.identity.uri.clone(),
+            mid,
+        };
+        let receiver = crs_keys::kem_cert::verify(&to.kem_cert, &trust.cas, now).unwrap();
+        let body = seal(text.as_bytes(), &route, sender, &receiver, &mut OsRng).unwrap();
+        let to = to.identity.uri.clone();
+        let post = Post { mid, to, body: Bytes64(body), expires_ms: None };
+        self.state.deliver(&sender.identity, post);
     }
 
     /// The nth user.
@@ -153,6 +216,7 @@ async fn serve(tcp: TcpStream, acceptor: TlsAcceptor, state: Arc<State>) -> Opti
     let welcome = Event::Welcome(Box::new(welcome(user)));
     socket.send(Message::text(codec::encode_event(seq, &welcome))).await.ok()?;
     let mut news = state.news.subscribe();
+    let mut rings = state.rings.subscribe();
     loop {
         tokio::select! {
             frame = socket.next() => match frame?.ok()? {
@@ -164,6 +228,11 @@ async fn serve(tcp: TcpStream, acceptor: TlsAcceptor, state: Arc<State>) -> Opti
                 changed.ok()?;
                 seq += 1;
                 let event = Event::MessageNew(New { newest: *news.borrow() });
+                socket.send(Message::text(codec::encode_event(seq, &event))).await.ok()?;
+            }
+            call = rings.recv() => {
+                seq += 1;
+                let event = Event::CallState(Box::new(call.ok()?));
                 socket.send(Message::text(codec::encode_event(seq, &event))).await.ok()?;
             }
         }
@@ -193,8 +262,18 @@ async fn request(
     if post.is_some() {
         *broken = post.filter(|_| fault == Some(Fault::Unavailable));
     }
-    if fault == Some(Fault::Before) {
-        return None;
+    match fault {
+        Some(Fault::Before) => return None,
+        Some(Fault::Silent) => return Some(()),
+        Some(
+            Fault::After
+            | Fault::Unavailable
+            | Fault::Denied
+            | Fault::Draining
+            | Fault::TooLong
+            | Fault::Ended(_),
+        )
+        | None => {}
     }
     let reply = if fault == Some(Fault::Unavailable) {
         let (code, text) = (ErrorCode::Unavailable, "told to".to_owned());
@@ -203,13 +282,22 @@ async fn request(
     } else if fault == Some(Fault::Denied) {
         let body = ErrorBody::denied(DeniedReason::Blacklisted, "the user is blocked");
         codec::encode_error(Some(request.id), &body)
+    } else if fault == Some(Fault::Draining) {
+        let body = ErrorBody::denied(DeniedReason::NodeDrain, "this node goes out of service");
+        codec::encode_error(Some(request.id), &body)
     } else {
         state.carry_out(request, uri)
     };
     if fault == Some(Fault::After) {
         return None;
     }
-    socket.send(Message::text(reply)).await.ok()
+    let padding = if fault == Some(Fault::TooLong) { 2 * FRAME_MAX } else { 0 };
+    socket.send(Message::text(reply + &" ".repeat(padding))).await.ok()?;
+    if let Some(Fault::Ended(reason)) = fault {
+        let event = Event::Unregistered(Unregistered { reason });
+        socket.send(Message::text(codec::encode_event(2, &event))).await.ok()?;
+    }
+    Some(())
 }
 
 impl State {
@@ -229,12 +317,12 @@ impl State {
                     connection: 1,
                     role: Role::Primary,
                     waiting: 0,
-                    sessions: Vec::new(),
+                    sessions: self.ringing.lock().unwrap().clone(),
                     updates: Vec::new(),
                 };
                 codec::encode_ok(id, &attached)
             }
-            Op::Lookup(lookup) => match self.found(&lookup.uri) {
+            Op::Lookup(lookup) => match self.found(&self.meant(&lookup.uri)) {
                 Some(found) => codec::encode_ok(id, &found),
                 None => {
                     let (code, text) = (ErrorCode::NotFound, "nobody".to_owned());
@@ -242,19 +330,7 @@ impl State {
                     codec::encode_error(Some(id), &body)
                 }
             },
-            Op::Post(post) => {
-                let mid = post.mid;
-                let mut ids = self.ids.lock().unwrap();
-                let known = ids.get(&mid).cloned();
-                if let Some(known) = &known {
-                    assert_eq!(*known, post.body.0, "the same id with another body");
-                } else {
-                    ids.insert(mid, post.body.0.clone());
-                    self.deliver(uri, post);
-                }
-                let posted = Posted { mid, copies: 1, duplicate: known.is_some() };
-                codec::encode_ok(id, &posted)
-            }
+            Op::Post(post) => codec::encode_ok(id, &self.posted(uri, post)),
             Op::Fetch(fetch) => {
                 let mailboxes = self.mailboxes.lock().unwrap();
                 let all = mailboxes.get(uri).map(Vec::as_slice).unwrap_or_default();
@@ -271,13 +347,19 @@ impl State {
                 all.retain(|content| !ack.n.contains(&content.n));
                 codec::encode_ok(id, &Acked { removed: (before - all.len()) as u64 })
             }
+            call @ (Op::Ringing(_) | Op::Hangup(_)) => {
+                self.calls.lock().unwrap().push(call);
+                codec::encode_error(Some(id), &ErrorBody::new(ErrorCode::Gone, "it is recorded"))
+            }
+            Op::Invite(invite) => {
+                let state = self.invited(uri, &invite);
+                self.calls.lock().unwrap().push(Op::Invite(invite));
+                codec::encode_ok(id, &state)
+            }
             Op::Bye(_)
             | Op::Detach(_)
             | Op::Time(_)
-            | Op::Invite(_)
-            | Op::Ringing(_)
             | Op::Answer(_)
-            | Op::Hangup(_)
             | Op::Alloc(_)
             | Op::Refresh(_)
             | Op::Free(_)
@@ -290,18 +372,54 @@ impl State {
         }
     }
 
-    fn deliver(&self, from: &Uri, post: crs_proto::wire::message::Post) {
+    fn posted(&self, from: &Uri, post: Post) -> Posted {
+        let mid = post.mid;
+        let mut ids = self.ids.lock().unwrap();
+        let known = ids.get(&mid).cloned();
+        if let Some(known) = &known {
+            assert_eq!(*known, post.body.0, "the same id with another body");
+        } else {
+            ids.insert(mid, post.body.0.clone());
+            let sender = self.users.iter().find(|user| user.identity.uri == *from);
+            self.deliver(&sender.unwrap().identity, post);
+        }
+        Posted { mid, copies: 1, duplicate: known.is_some() }
+    }
+
+    fn invited(&self, from: &Uri, invite: &Invite) -> CallState {
+        CallState {
+            session: invite.session,
+            state: SessionState::Invite,
+            from: from.clone(),
+            from_account: self.users[0].identity.account.clone(),
+            to: invite.to.clone(),
+            offer: None,
+            answer: None,
+            device: None,
+            media: invite.media,
+            reason: None,
+            who: None,
+            detail: None,
+            stage: None,
+        }
+    }
+
+    fn meant(&self, uri: &Uri) -> Uri {
+        self.impostor.lock().unwrap().clone().unwrap_or_else(|| uri.clone())
+    }
+
+    fn deliver(&self, from: &UserIdentity, post: Post) {
         self.confirmed.lock().unwrap().push(post.mid);
         let n = self.ids_so_far();
         let content = Content {
             n,
             mid: post.mid,
-            from: from.clone(),
-            account: self.users[0].identity.account.clone(),
+            from: from.uri.clone(),
+            account: from.account.clone(),
             time: SystemClock::new().now(),
             body: post.body,
         };
-        self.mailboxes.lock().unwrap().entry(post.to).or_default().push(content);
+        self.mailboxes.lock().unwrap().entry(self.meant(&post.to)).or_default().push(content);
         self.news.send_replace(n);
     }
 
@@ -310,7 +428,9 @@ impl State {
     }
 
     fn found(&self, uri: &Uri) -> Option<Found> {
-        let user = self.users.iter().find(|user| user.identity.uri == *uri)?;
+        let lie = self.lie.lock().unwrap().clone().map(|lie| lie.0);
+        let known = || self.users.iter().find(|user| user.identity.uri == *uri).cloned();
+        let user = lie.or_else(known)?;
         let keys = PublicKeys {
             period: user.identity.period,
             generation: user.identity.generation,
@@ -320,6 +440,15 @@ impl State {
         let account = user.identity.account.clone();
         Some(Found { uri: uri.clone(), account, attached: true, keys: vec![keys] })
     }
+}
+
+/// Keys of the nth user of an account; the authority need not be that account's.
+pub(crate) fn issue(ca: &AccountCa, account: &AccountId, n: usize) -> UserKeys {
+    let period = Period::at(SystemClock::new().now());
+    let uri = Uri::parse(&format!("+4670000000{n}")).unwrap();
+    let (account, generation) = (account.clone(), Generation(1));
+    let identity = UserIdentity { account, uri, period, generation };
+    UserKeys::issue(ca, identity, Validity::of_period(period), &mut OsRng).unwrap()
 }
 
 fn welcome(user: &UserKeys) -> Welcome {

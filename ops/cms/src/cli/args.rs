@@ -47,52 +47,61 @@ pub(super) enum Format {
 pub(super) enum Command {
     /// Make a new domain: its CA, its CMS key, its directory.
     #[command(
-        after_help = "Example:\n  crs-cms init --account acme --secret-file secret.txt \\\n    --server crs1.example.org:5223 --server-ca pool-ca.pem ./acme"
+        after_help = "Examples:\n  crs-cms init --account acme --secret-file secret.txt \\\n    --server crs1.example.org:5223 --server-ca pool-ca.pem ./acme"
     )]
     Init(Init),
     /// Show or change how users reach the CRS.
     #[command(
-        after_help = "Example:\n  crs-cms --dir ./acme server --server crs1.example.org:5223 --server-ca pool-ca.pem"
+        after_help = "Examples:\n  crs-cms --dir ./acme server --server crs1.example.org:5223 --server-ca pool-ca.pem"
     )]
     Server(ServerArgs),
     /// Users.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  crs-cms --dir ./acme user add +46701234567 +46701234568\n  crs-cms --dir ./acme user list"
+    )]
     User(User),
     /// Team codes: a number for a group.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  crs-cms --dir ./acme team-code add ops +46701234567\n  crs-cms --dir ./acme team-code list"
+    )]
     TeamCode(TeamCodeCommand),
     /// Write our public domain file, for another organisation to connect us.
-    #[command(after_help = "Example:\n  crs-cms --dir ./acme export -o acme.crsdomain")]
+    #[command(after_help = "Examples:\n  crs-cms --dir ./acme export -o acme.crsdomain")]
     Export(Export),
     /// Connect another organisation by its public domain file.
     #[command(
-        after_help = "Example:\n  crs-cms --dir ./acme connect other.crsdomain\n\nCompare the printed fingerprint with the other administrator by telephone."
+        after_help = "Examples:\n  crs-cms --dir ./acme connect other.crsdomain\n\nCompare the printed fingerprint with the other administrator by telephone."
     )]
     Connect(Connect),
     /// Take a connection back.
-    #[command(after_help = "Example:\n  crs-cms --dir ./acme disconnect other")]
+    #[command(after_help = "Examples:\n  crs-cms --dir ./acme disconnect other")]
     Disconnect {
         /// The other account.
         account: AccountId,
     },
     /// List connected domains.
-    #[command(after_help = "Example:\n  crs-cms --dir ./acme connected")]
+    #[command(after_help = "Examples:\n  crs-cms --dir ./acme connected")]
     Connected,
     /// Monthly update files.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  crs-cms --dir ./acme update create\n  crs-cms --dir ./acme update create --period 2026-12 -o 2026-12.upd"
+    )]
     Update(Update),
     /// Make a user's enrolment bundle, as a file or QR code.
     #[command(
-        after_help = "Example:\n  crs-cms --dir ./acme enrol +46701234567 --qr-terminal\n  crs-cms --dir ./acme enrol +46701234567 -o anna.crsenrol --qr-png anna.png\n\nHand the PIN over by another way than the code."
+        after_help = "Examples:\n  crs-cms --dir ./acme enrol +46701234567 --qr-terminal\n  crs-cms --dir ./acme enrol +46701234567 -o anna.crsenrol --qr-png anna.png\n\nHand the PIN over by another way than the code."
     )]
     Enrol(Enrol),
     /// Print the CMS key's fingerprint, to compare at the first apply.
-    #[command(after_help = "Example:\n  crs-cms --dir ./acme fingerprint")]
+    #[command(after_help = "Examples:\n  crs-cms --dir ./acme fingerprint")]
     Fingerprint,
     /// Writes every user's first keys without a PIN, for load tests
     #[command(
         hide = true,
-        after_help = "Example:\n  crs-cms --dir ./load loadtest-export -o users.jsonl"
+        after_help = "Examples:\n  crs-cms --dir ./load loadtest-export -o users.jsonl"
     )]
     LoadtestExport {
         /// File to write
@@ -100,8 +109,17 @@ pub(super) enum Command {
         out: PathBuf,
     },
     /// Replace the CMS key or the CA.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  crs-cms --dir ./acme rotate cms-key\n  crs-cms --dir ./acme rotate ca"
+    )]
     Rotate(Rotate),
+    /// The CAs that certify our users' keys.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  crs-cms --dir ./acme ca list\n  crs-cms --dir ./acme ca remove 8A3F 01BC"
+    )]
+    Ca(CaCommand),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -132,7 +150,7 @@ pub(super) struct ServerArgs {
     /// Address of the CRS; repeat it for further ones, in order of preference.
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) server: Vec<String>,
-    /// The pool's CA certificate (PEM or DER), from crs-cli.
+    /// The pool's CA certificate (PEM or DER): pool-ca.pem in the data folder of a node.
     #[arg(long, value_name = "FILE", conflicts_with = "public_name")]
     pub(super) server_ca: Option<PathBuf>,
     /// The CRS has a certificate of the public PKI with this name.
@@ -144,7 +162,7 @@ pub(super) struct ServerArgs {
 pub(super) enum User {
     /// Add users.
     #[command(
-        after_help = "Example:\n  crs-cms --dir ./acme user add +46701234567 +46701234568\n  crs-cms --dir ./acme user add --from numbers.txt"
+        after_help = "Examples:\n  crs-cms --dir ./acme user add +46701234567 +46701234568\n  crs-cms --dir ./acme user add --from numbers.txt"
     )]
     Add {
         /// Telephone numbers.
@@ -158,7 +176,7 @@ pub(super) enum User {
         unlisted: bool,
     },
     /// Remove users; takes effect with the next update file.
-    #[command(after_help = "Example:\n  crs-cms --dir ./acme user remove +46701234567")]
+    #[command(after_help = "Examples:\n  crs-cms --dir ./acme user remove +46701234567")]
     Remove {
         /// Telephone numbers.
         #[arg(required = true)]
@@ -166,7 +184,7 @@ pub(super) enum User {
     },
     /// Make all keys of users worthless (a lost telephone); they must enrol again.
     #[command(
-        after_help = "Example:\n  crs-cms --dir ./acme user revoke +46701234567\n\nThen make and apply an update file, and enrol the user again."
+        after_help = "Examples:\n  crs-cms --dir ./acme user revoke +46701234567\n\nThen make and apply an update file, and enrol the user again."
     )]
     Revoke {
         /// Telephone numbers.
@@ -174,7 +192,7 @@ pub(super) enum User {
         uris: Vec<Uri>,
     },
     /// List users.
-    #[command(after_help = "Example:\n  crs-cms --dir ./acme user list --output json")]
+    #[command(after_help = "Examples:\n  crs-cms --dir ./acme user list --output json")]
     List,
 }
 
@@ -182,7 +200,7 @@ pub(super) enum User {
 pub(super) enum TeamCodeCommand {
     /// Add members to a team code; makes it if need be.
     #[command(
-        after_help = "Example:\n  crs-cms --dir ./acme team-code add ops +46701234567 +46701234568"
+        after_help = "Examples:\n  crs-cms --dir ./acme team-code add ops +46701234567 +46701234568"
     )]
     Add {
         /// The code.
@@ -193,7 +211,7 @@ pub(super) enum TeamCodeCommand {
     },
     /// Remove members, or the whole code when none are named.
     #[command(
-        after_help = "Example:\n  crs-cms --dir ./acme team-code remove ops +46701234567\n  crs-cms --dir ./acme team-code remove ops"
+        after_help = "Examples:\n  crs-cms --dir ./acme team-code remove ops +46701234567\n  crs-cms --dir ./acme team-code remove ops"
     )]
     Remove {
         /// The code.
@@ -202,7 +220,7 @@ pub(super) enum TeamCodeCommand {
         uris: Vec<Uri>,
     },
     /// List team codes.
-    #[command(after_help = "Example:\n  crs-cms --dir ./acme team-code list")]
+    #[command(after_help = "Examples:\n  crs-cms --dir ./acme team-code list")]
     List,
 }
 
@@ -223,7 +241,7 @@ pub(super) struct Connect {
 pub(super) enum Update {
     /// Make the update file of a month.
     #[command(
-        after_help = "Example:\n  crs-cms --dir ./acme update create\n  crs-cms --dir ./acme update create --period 2026-12 -o 2026-12.upd\n\nThen on the CRS: crs-cli apply 2026-12.upd"
+        after_help = "Examples:\n  crs-cms --dir ./acme update create\n  crs-cms --dir ./acme update create --period 2026-12 -o 2026-12.upd\n\nIt prints the command for the CRS."
     )]
     Create {
         /// The month (default: this month).
@@ -260,11 +278,30 @@ pub(super) struct Enrol {
 #[derive(Debug, Subcommand)]
 pub(super) enum Rotate {
     /// Replace the CMS key; the old one signs the new, so that the CRS follows.
-    #[command(after_help = "Example:\n  crs-cms --dir ./acme rotate cms-key")]
+    #[command(after_help = "Examples:\n  crs-cms --dir ./acme rotate cms-key")]
     CmsKey,
     /// Add a new CA; it issues from now on, the old one stays trusted.
-    #[command(after_help = "Example:\n  crs-cms --dir ./acme rotate ca")]
+    #[command(after_help = "Examples:\n  crs-cms --dir ./acme rotate ca")]
     Ca,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CaCommand {
+    /// List the CAs, and until when what they have certified may be needed.
+    #[command(after_help = "Examples:\n  crs-cms --dir ./acme ca list")]
+    List,
+    /// Take a CA away; takes effect with the next update file.
+    #[command(
+        after_help = "Examples:\n  crs-cms --dir ./acme ca remove 8A3F 01BC\n  crs-cms --dir ./acme ca remove 8A3F 01BC --compromised\n\nThe second one at once: the keys that the CA has certified are worthless then, and whoever\nhas no others must enrol again. Make a new CA first: crs-cms rotate ca."
+    )]
+    Remove {
+        /// Its fingerprint, or the beginning of it.
+        #[arg(required = true)]
+        fingerprint: Vec<String>,
+        /// Its key is in wrong hands: take it away although somebody needs it.
+        #[arg(long)]
+        compromised: bool,
+    },
 }
 
 const EXAMPLES: &str = "\
@@ -286,16 +323,22 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
 
 #[cfg(test)]
 mod tests {
+    use crs_types::shell;
+
     use super::*;
 
     #[test]
-    fn the_command_tree_is_consistent_and_every_command_has_an_example() {
+    fn every_page_of_help_has_examples_and_they_are_understood() {
         command().debug_assert();
-        fn check(command: &clap::Command) {
-            let leaf = command.get_subcommands().next().is_none();
-            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(!leaf || help.contains("Example"), "{} has no example", command.get_name());
-            command.get_subcommands().for_each(check);
+        fn check(page: &clap::Command) {
+            let help = page.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples = shell::examples(&help, "crs-cms");
+            assert!(!examples.is_empty(), "{} has no examples", page.get_name());
+            for words in examples {
+                let parsed = command().try_get_matches_from(&words);
+                assert!(parsed.is_ok(), "{words:?}: {}", parsed.unwrap_err());
+            }
+            page.get_subcommands().for_each(check);
         }
         check(&command());
     }

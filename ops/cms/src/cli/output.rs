@@ -34,7 +34,7 @@ pub(super) fn print(report: &Report, format: Format) -> io::Result<()> {
 /// Prints an error: a line of cause and a line of remedy, or a JSON object.
 pub(super) fn print_error(message: &str, code: &str, hint: &str, exit: u8, format: Format) {
     match format {
-        Format::Table => eprintln!("crs-cms: {message}\n  {hint}"),
+        Format::Table => eprintln!("crs-cms: {message}\n    try: {hint}"),
         Format::Json => {
             let object = serde_json::json!({
                 "code": code, "message": message, "hint": hint, "exit": exit,

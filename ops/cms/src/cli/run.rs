@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 use crs_keys::bundle::{self, KdfCost, PIN_MIN, ServerTrust};
 use crs_keys::identity;
 use crs_types::rng::OsRng;
-use crs_types::{Clock, Period, Secret, SystemClock, Timestamp, Uri};
+use crs_types::{Clock, Period, Secret, SystemClock, Timestamp, Uri, shell};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::CliError;
 use super::args::{Args, Command, Enrol, Init, Rotate, ServerArgs, TeamCodeCommand, Update, User};
 use super::output::{Report, table};
+use super::{CliError, here};
 use crate::share::{PUBLIC_FILE_MAX, PublicDomain};
 use crate::store::{io_error, write_private};
 use crate::{Domain, DomainError, Server, Settings, enrol, qr, update};
@@ -47,6 +47,7 @@ pub(super) fn run(args: Args) -> Result<Report, CliError> {
         Command::Fingerprint => run_fingerprint(dir),
         Command::LoadtestExport { out } => super::loadtest::run(dir, &out, now),
         Command::Rotate(rotate) => run_rotate(dir, &rotate, now),
+        Command::Ca(command) => super::ca::run(dir, command, now),
     }
 }
 
@@ -72,18 +73,29 @@ fn run_init(init: Init, now: Timestamp) -> Result<Report, CliError> {
         key.fingerprint(),
     );
     if let Some(secret) = &shown {
-        text.push_str(&format!("secret       {secret}   (enter it on the CRS)\n"));
+        text.push_str(&format!("secret       {secret}\n"));
     }
-    text.push_str(&format!(
-        "\nnext on the CRS:  crs-cli create account {} --cms-key {key}\nnext here:        crs-cms --dir {} user add URI\n",
-        domain.account(),
-        init.directory.display(),
-    ));
+    text.push_str(&next_after_init(&domain, &init.directory, shown.as_deref()));
     let json = json!({
         "account": domain.account(), "dir": init.directory, "cms_key": key,
         "fingerprint": key.fingerprint(), "secret": shown,
     });
     Ok(Report::new(text, json))
+}
+
+/// An account whose secret was given is on the CRS already; one whose secret was made here is not.
+fn next_after_init(domain: &Domain, dir: &Path, secret: Option<&str>) -> String {
+    let add = here(dir, "user add NUMBER");
+    let there = match secret {
+        Some(secret) => format!(
+            "crs-cli create account {} -s {} --cms-key {}",
+            domain.account(),
+            shell::word(secret),
+            domain.cms_key()
+        ),
+        None => "the first update file is applied with this fingerprint".to_owned(),
+    };
+    format!("\non the CRS:  {there}\nnext here:   {add}\n")
 }
 
 fn run_server(dir: &Path, args: ServerArgs) -> Result<Report, CliError> {
@@ -116,8 +128,9 @@ fn run_user(dir: &Path, command: User) -> Result<Report, CliError> {
                 domain.add_user(uri.clone(), !unlisted)?;
             }
             domain.save()?;
-            let text = format!("added {} users; next: crs-cms update create", uris.len());
-            Ok(Report::new(text, json!({ "added": uris })))
+            let next = here(dir, "update create");
+            let text = format!("added {} users; next: {next}", uris.len());
+            Ok(Report::new(text, json!({ "added": numbers(&uris) })))
         }
         User::Remove { uris } => {
             for uri in &uris {
@@ -126,22 +139,28 @@ fn run_user(dir: &Path, command: User) -> Result<Report, CliError> {
             domain.save()?;
             let text =
                 format!("removed {} users; takes effect with the next update file", uris.len());
-            Ok(Report::new(text, json!({ "removed": uris })))
+            Ok(Report::new(text, json!({ "removed": numbers(&uris) })))
         }
         User::Revoke { uris } => {
             let mut revoked = BTreeMap::new();
             for uri in &uris {
-                revoked.insert(uri.clone(), domain.revoke_user(uri)?.0);
+                revoked.insert(uri.to_string(), domain.revoke_user(uri)?.0);
             }
             domain.save()?;
+            let next = here(dir, "update create");
             let text = format!(
-                "revoked {} users; next: crs-cms update create, apply it, then enrol them again",
+                "revoked {} users; apply a new update file, then enrol them again; next: {next}",
                 uris.len()
             );
             Ok(Report::new(text, json!({ "revoked": revoked })))
         }
         User::List => Ok(list_users(&domain)),
     }
+}
+
+/// Numbers as people read them, without `tel:` (Q-10), in both forms of output.
+fn numbers(uris: &[Uri]) -> Vec<String> {
+    uris.iter().map(Uri::to_string).collect()
 }
 
 fn list_users(domain: &Domain) -> Report {
@@ -154,7 +173,7 @@ fn list_users(domain: &Domain) -> Report {
         .users()
         .iter()
         .map(|(uri, user)| {
-            json!({ "uri": uri, "listed": user.listed, "generation": user.generation })
+            json!({ "uri": uri.to_string(), "listed": user.listed, "generation": user.generation })
         })
         .collect();
     Report::new(table(&["URI", "LISTED", "GENERATION"], &rows), json)
@@ -206,8 +225,9 @@ fn run_connect(dir: &Path, file: &Path) -> Result<Report, CliError> {
     domain.save()?;
     let fingerprint = other.fingerprint();
     let text = format!(
-        "connected {}\nfingerprint  {fingerprint}\ncompare it with the other administrator by telephone; to undo: crs-cms disconnect {}\n",
-        other.account, other.account
+        "connected {}\nfingerprint  {fingerprint}\ncompare it with the other administrator by telephone; to undo: {}\n",
+        other.account,
+        here(dir, &format!("disconnect {}", other.account))
     );
     Ok(Report::new(text, json!({ "connected": other.account, "fingerprint": fingerprint })))
 }
@@ -251,21 +271,33 @@ fn run_update_create(
     let path = out.unwrap_or_else(|| PathBuf::from(format!("{period}.upd")));
     write_private(&path, &created.file)?;
     let key = domain.cms_key();
+    let later = domain.made_later_than(period);
+    let stale = later.map(|later| stale_files(dir, later)).unwrap_or_default();
     let text = format!(
-        "wrote {}: {} users, serial {}, {} bytes\nCMS key      {key}\nfingerprint  {}\nnext on the CRS:  crs-cli apply {}\n",
+        "wrote {}: {} users, serial {}, {} bytes\n{stale}CMS key      {key}\nfingerprint  {}\nnext on the CRS:  crs-cli apply {} --confirm-fingerprint {}\n",
         path.display(),
         created.users,
         created.serial,
         created.file.len(),
         key.fingerprint(),
-        path.display(),
+        shell::word(&path.display().to_string()),
+        shell::word(&key.fingerprint()),
     );
     let json = json!({
         "file": path, "account": domain.account(), "period": period, "serial": created.serial,
         "users": created.users, "bytes": created.file.len(), "cms_key": key,
-        "fingerprint": key.fingerprint(),
+        "fingerprint": key.fingerprint(), "make_anew_until": later,
     });
     Ok(Report::new(text, json))
+}
+
+/// A file that is older than the one in force is refused, whatever its month.
+fn stale_files(dir: &Path, later: Period) -> String {
+    format!(
+        "warning: files of later months, made before, are older than this one; a CRS that has not \
+         applied them refuses them after it\nmake them anew:  {}\n",
+        here(dir, &format!("update create --period {later}"))
+    )
 }
 
 fn run_enrol(dir: &Path, args: Enrol, now: Timestamp) -> Result<Report, CliError> {
@@ -341,12 +373,16 @@ fn run_rotate(dir: &Path, rotate: &Rotate, now: Timestamp) -> Result<Report, Cli
     match rotate {
         Rotate::CmsKey => {
             let key = domain.rotate_cms_key(&mut OsRng)?;
-            let text = format!("CMS key      {key}\nfingerprint  {}\n", key.fingerprint());
+            let text = format!(
+                "CMS key      {key}\nfingerprint  {}\nnext: {}\n",
+                key.fingerprint(),
+                here(dir, "update create")
+            );
             Ok(Report::new(text, json!({ "cms_key": key, "fingerprint": key.fingerprint() })))
         }
         Rotate::Ca => {
             domain.rotate_ca(&mut OsRng, now)?;
-            let text = "added a CA; export our public file again for connected organisations";
+            let text = "added a CA; make and apply update files, export our public file again for connected\norganisations; when the old CA may go: crs-cms ca list";
             Ok(Report::new(text, json!({ "cas": domain.cas().len() })))
         }
     }
@@ -384,7 +420,7 @@ fn is_host_port(text: &str) -> bool {
 fn parse_secret(text: &str) -> Result<Secret, CliError> {
     Secret::from_base64(text).ok_or(CliError::Input {
         message: "the account secret is not base64".into(),
-        hint: "copy it as crs-cli create account printed it",
+        hint: "copy it as crs-cli create account printed it (crs-cli list account --reveal shows it again)",
     })
 }
 
@@ -396,7 +432,7 @@ fn read_certificate(path: &Path) -> Result<CertificateDer<'static>, CliError> {
     };
     identity::verify_ca(&certificate).map_err(|error| CliError::Input {
         message: format!("{}: {error}", path.display()),
-        hint: "give the pool's CA certificate in PEM or DER, as crs-cli prints it",
+        hint: "give the pool's CA certificate in PEM or DER: pool-ca.pem in the data folder of a node",
     })?;
     Ok(certificate)
 }

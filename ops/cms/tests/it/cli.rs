@@ -29,7 +29,7 @@ pub(crate) fn ok(dir: &Path, args: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn fails(dir: &Path, exit: i32, args: &[&str]) -> Value {
+pub(crate) fn fails(dir: &Path, exit: i32, args: &[&str]) -> Value {
     let output = crs_cms(dir, args);
     assert_eq!(output.status.code(), Some(exit), "{args:?}");
     assert!(output.stdout.is_empty(), "nothing but data on standard output");
@@ -72,6 +72,11 @@ fn an_update_file_made_by_the_command_is_applicable() {
     assert_eq!((&first["serial"], &first["users"]), (&1.into(), &1.into()));
     let second = ok(&dir, &["update", "create", "--period", "2026-12", "-o", "next.upd"]);
     assert_eq!(second["serial"], 2, "serials rise");
+
+    assert_eq!(
+        (&first["make_anew_until"], &second["make_anew_until"]),
+        (&Value::Null, &Value::Null)
+    );
 
     let secret = Secret::from_base64(SECRET).unwrap();
     let account = AccountId::parse("acme").unwrap();
@@ -142,14 +147,15 @@ fn users_come_go_and_are_revoked() {
     let numbers = temp.path().join("numbers.txt");
     std::fs::write(&numbers, "# staff\n+46700000001\n\n0046700000002\n").unwrap();
     ok(&dir, &["user", "add", "--from", numbers.to_str().unwrap(), "--unlisted"]);
-    assert_eq!(ok(&dir, &["user", "revoke", USER])["revoked"]["tel:+46701234567"], 2);
-    ok(&dir, &["user", "remove", "+46700000001"]);
-    ok(&dir, &["user", "add", "+46700000001"]);
+    assert_eq!(ok(&dir, &["user", "revoke", USER])["revoked"]["+46701234567"], 2);
+    let removed = ok(&dir, &["user", "remove", "tel:+46700000001"]);
+    assert_eq!(removed["removed"][0], "+46700000001");
+    assert_eq!(ok(&dir, &["user", "add", "+46700000001"])["added"][0], "+46700000001");
     let list = ok(&dir, &["user", "list"]);
     let row = |index: usize| (list[index]["uri"].clone(), list[index]["generation"].clone());
-    assert_eq!(row(0), ("tel:+46700000001".into(), 2.into()), "old keys are not revived");
+    assert_eq!(row(0), ("+46700000001".into(), 2.into()), "old keys are not revived");
     assert_eq!(list[1]["listed"], false);
-    assert_eq!(row(2), ("tel:+46701234567".into(), 2.into()));
+    assert_eq!(row(2), ("+46701234567".into(), 2.into()));
     assert_eq!(fails(&dir, 1, &["user", "add", USER])["code"], "user-exists");
     assert_eq!(fails(&dir, 1, &["user", "remove", "+46799999999"])["code"], "no-user");
     let test_client = "urn:x-crs:client:test-0-a";
@@ -183,6 +189,32 @@ fn wrong_use_says_what_to_do() {
     let from = ["user", "add", "--from", huge.to_str().unwrap()];
     assert_eq!(fails(&dir, 2, &from)["code"], "input");
     assert_eq!(crs_cms(&dir, &["no-such-command"]).status.code(), Some(2));
+}
+
+/// `crs-cms user list | head -1` in a script with `pipefail`.
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let (_temp, dir) = domain();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = Command::new(env!("CARGO_BIN_EXE_crs-cms"))
+        .arg("--dir")
+        .arg(&dir)
+        .args(["user", "list"])
+        .stdout(writer)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+/// The remedy fits what went wrong with the file.
+#[test]
+fn a_file_that_is_not_there_is_told_as_that() {
+    let (_temp, dir) = domain();
+    let missing = fails(&dir, 1, &["user", "add", "--from", "/nonexistent/numbers.txt"]);
+    assert!(missing["message"].as_str().unwrap().contains("/nonexistent/numbers.txt"));
+    assert!(missing["hint"].as_str().unwrap().contains("nothing of that name"), "{missing}");
 }
 
 #[test]

@@ -14,11 +14,11 @@ fn secret() -> Secret {
     Secret::from_base64(SECRET).unwrap()
 }
 
-fn user() -> Uri {
+pub(crate) fn user() -> Uri {
     Uri::parse(USER).unwrap()
 }
 
-fn domain(dir: &std::path::Path, account: &str) -> Domain {
+pub(crate) fn domain(dir: &std::path::Path, account: &str) -> Domain {
     let server = Server {
         addresses: vec!["127.0.0.1:5223".into()],
         trust: Some(ServerTrust::PublicName("localhost".into())),
@@ -31,7 +31,7 @@ fn domain(dir: &std::path::Path, account: &str) -> Domain {
     domain
 }
 
-fn made(domain: &mut Domain, period: &str, now: Timestamp) -> UpdateFile {
+pub(crate) fn made(domain: &mut Domain, period: &str, now: Timestamp) -> UpdateFile {
     let created = update::create(domain, period.parse().unwrap(), now, &|_| {}).unwrap();
     open(&created.file, &secret(), domain.account(), Pin::FirstUse).unwrap().update
 }
@@ -108,7 +108,7 @@ fn pools_and_clients_follow_new_keys_of_the_cms() {
     let keys = keys.unwrap();
     assert_eq!(keys.trust.cas.len(), 2);
     assert!(matches!(
-        identity::verify_client_chain(&keys.keys.sign_cert, &[], &bundle.trust.cas, NOW),
+        identity::verify_client(&keys.keys.sign_cert, &bundle.trust.cas, NOW),
         Err(IdentityError::NotIssuedByAccount { .. })
     ));
 }

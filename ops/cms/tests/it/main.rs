@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
 
+mod ca;
 mod cli;
 mod domain;
+mod paste;
 mod third_party;

@@ -164,7 +164,7 @@ async fn run(command: &mut Command) -> anyhow::Result<Vec<u8>> {
 }
 
 /// The text of a field, wherever it is.
-fn find(value: &serde_json::Value, name: &str) -> Option<String> {
+pub fn find(value: &serde_json::Value, name: &str) -> Option<String> {
     match value {
         serde_json::Value::Object(fields) => match fields.get(name) {
             Some(serde_json::Value::String(text)) => Some(text.clone()),

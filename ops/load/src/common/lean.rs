@@ -31,6 +31,7 @@ pub struct Lean {
     server: SocketAddr,
     source: Option<IpAddr>,
     attach: bool,
+    receive_buffer: Option<u32>,
 }
 
 /// Its connection.
@@ -54,7 +55,12 @@ impl Lean {
             .is_loopback()
             .then(|| IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1 + (index % SOURCES) as u8)));
         let source = source.filter(|_| server.is_ipv4());
-        Ok(Self { config, name, server, source, attach })
+        Ok(Self { config, name, server, source, attach, receive_buffer: None })
+    }
+
+    /// The kernel keeps no more than this for it, bytes (Linux doubles it).
+    pub fn with_receive_buffer(self, bytes: u32) -> Self {
+        Self { receive_buffer: Some(bytes), ..self }
     }
 
     /// Connects and registers, within the limit.
@@ -66,6 +72,9 @@ impl Lean {
         let socket = if self.server.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         if let Some(source) = self.source {
             socket.bind(SocketAddr::new(source, 0))?;
+        }
+        if let Some(bytes) = self.receive_buffer {
+            socket.set_recv_buffer_size(bytes)?;
         }
         let tcp = socket.connect(self.server).await?;
         tcp.set_nodelay(true)?;

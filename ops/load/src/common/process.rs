@@ -55,6 +55,17 @@ impl Tester {
     }
 }
 
+/// Files that a node keeps free beside one for each client, and those it opens for itself.
+const NODE_FILES: u64 = 700;
+
+/// Raises this process's limit of open files as far as it may go; says so when that is too little
+/// for `own` files here or, when a node is started, for `clients` connections there: it inherits
+/// the limit.
+pub fn raise_file_limit_for(own: usize, clients: usize, spawn: bool) -> anyhow::Result<()> {
+    let node = if spawn { clients as u64 + NODE_FILES } else { 0 };
+    raise_file_limit((own as u64 + 200).max(node))
+}
+
 /// Raises this process's limit of open files as far as it may go; says so when that is too little.
 pub fn raise_file_limit(needed: u64) -> anyhow::Result<()> {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};

@@ -18,7 +18,7 @@ use super::Args;
 use super::ledger::{Ledger, Place};
 use crate::calls::ready;
 use crate::common::bed::Bed;
-use crate::common::process::{Tester, cpu_seconds, pss_bytes};
+use crate::common::process::{Tester, cpu_seconds, pss_bytes, raise_file_limit_for};
 use crate::common::progress;
 use crate::common::report::HOUR_MS;
 use crate::idle::round3;
@@ -94,6 +94,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Value> {
     if args.kill9 > 0 && args.common.spawn == 0 {
         bail!("--kill9 needs a node of our own: --spawn 1");
     }
+    raise_file_limit_for(args.clients, args.clients, args.common.spawn > 0)?;
     let settings = ["rate-limit message 600000".to_owned(), "rate-limit lookup 6000".to_owned()];
     let mut bed = Bed::make(&args.common, args.clients, &settings).await?;
     let clients = attach_all(&bed, args.clients).await?;
@@ -211,13 +212,15 @@ impl Sender {
         // Late posts are made up for and judged by the time they were meant for.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let start = self.shared.clock.mono();
-        let mut number = 0;
+        let (mut number, mut due) = (0, 0.0);
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
                 _ = self.stopped.wait_for(|stopped| *stopped) => return,
             }
-            let intended = start.plus(each.mul_f64(number as f64));
+            // Of this tick, also when an earlier message was not taken.
+            let intended = start.plus(each.mul_f64(due));
+            due += 1.0;
             let place = Place { sender: self.index, number };
             self.shared.state().ledger.posted(place);
             match self.client.send(&self.to, &body(place, self.size)).await {
@@ -272,6 +275,8 @@ async fn receive(client: Arc<Client>, shared: Arc<Shared>) {
             | Event::Unregistered { .. }
             | Event::Incoming(_)
             | Event::CallEnded { .. }
+            | Event::ContactChanged { .. }
+            | Event::StorageFailed { .. }
             | Event::Updated { .. } => {}
         }
     }

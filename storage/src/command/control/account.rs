@@ -50,8 +50,9 @@ pub struct SetAccountSecret {
 
 impl CreateAccount {
     pub(super) fn apply(&self, state: &mut ControlState) -> Result<bool, ControlRefusal> {
-        if state.accounts.contains_key(&self.id) {
-            return Err(ControlRefusal::AccountExists(self.id.clone()));
+        if let Some(there) = state.accounts.get(&self.id) {
+            // As it is spelt there: an id in another case is the same.
+            return Err(ControlRefusal::AccountExists(there.id.clone()));
         }
         if state.purging.contains(&self.id) {
             return Err(ControlRefusal::AccountPurging(self.id.clone()));
@@ -66,6 +67,7 @@ impl CreateAccount {
             cms_key: self.cms_key.clone(),
             created: self.time,
             blacklist: BTreeMap::new(),
+            newest_serial: None,
             updates: BTreeMap::new(),
         };
         state.accounts.insert(self.id.clone(), Arc::new(account));

@@ -7,15 +7,20 @@ mod account;
 mod blacklist;
 mod pool;
 mod state;
+mod state_v1;
 mod update;
 
 pub use account::{ACCOUNTS_MAX, AccountPurged, CreateAccount, DeleteAccount, SetAccountSecret};
-pub use blacklist::{BLACKLIST_MAX, BlacklistAdd, BlacklistRemove};
+pub use blacklist::{
+    BLACKLIST_CHANGE_MAX, BLACKLIST_MAX, BlacklistAdd, BlacklistChange, BlacklistRemove,
+};
 pub use pool::{PutNode, PutSetting, SETTING_MAX, SETTINGS_MAX, SetPoolIdentity};
 pub use state::{Account, ControlState, NodeRecord, UpdateRecord};
+pub(crate) use state_v1::StateV1;
 pub use update::{ApplyUpdate, PAST_PERIODS};
 
-/// A command for the control group.
+/// A command for the control group. Stored in the log by the variant's position: new ones are
+/// added at the end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ControlCommand {
     /// Creates an account.
@@ -38,6 +43,8 @@ pub enum ControlCommand {
     PutNode(PutNode),
     /// Stores a pool-wide setting.
     PutSetting(PutSetting),
+    /// Bars and lifts bars of many users at once.
+    BlacklistChange(BlacklistChange),
 }
 
 /// What a control command did.
@@ -74,18 +81,16 @@ pub enum ControlRefusal {
     /// No such account.
     #[error("there is no account {0}")]
     NoAccount(crs_types::AccountId),
-    /// An update file older than the one that is applied.
-    #[error("period {period} has update serial {have}; serial {got} is older")]
+    /// An update file older than the newest one of the account.
+    #[error("update serial {have} has been applied; serial {got} is older")]
     OlderSerial {
-        /// The month.
-        period: Period,
-        /// Serial that is applied.
+        /// Newest serial that was applied, whatever its month.
         have: u64,
         /// Serial that came.
         got: u64,
     },
-    /// Same period and serial, other content.
-    #[error("period {period} serial {serial} was applied with other content")]
+    /// A serial that was applied, other content or another month.
+    #[error("update serial {serial}, here for period {period}, was applied with other content")]
     SerialConflict {
         /// The month.
         period: Period,

@@ -39,6 +39,8 @@ pub struct Account {
     pub created: Timestamp,
     /// Barred users and since when.
     pub blacklist: BTreeMap<Uri, Timestamp>,
+    /// Serial of the newest update file ever applied, whatever its month; never falls.
+    pub newest_serial: Option<u64>,
     /// Applied update files: the current and next month and three past ones.
     pub updates: BTreeMap<Period, UpdateRecord>,
 }
@@ -88,6 +90,7 @@ impl ControlState {
             ControlCommand::SetPoolIdentity(c) => c.apply(self),
             ControlCommand::PutNode(c) => c.apply(self),
             ControlCommand::PutSetting(c) => c.apply(self),
+            ControlCommand::BlacklistChange(c) => c.apply(self),
         };
         match outcome {
             Ok(changed) => {

@@ -52,6 +52,32 @@ fn a_blacklist_is_limited() {
 }
 
 #[test]
+fn a_change_of_a_blacklist_is_carried_out_whole_or_not_at_all() {
+    let mut state = ControlState::default();
+    state.apply(&create(1));
+    let uri = |n: usize| Uri::parse(&format!("+46{n:09}")).unwrap();
+    let mut change = |add: std::ops::Range<usize>, remove: std::ops::Range<usize>| {
+        let (add, remove) = (add.map(uri).collect(), remove.map(uri).collect());
+        let change = BlacklistChange { account: account(1), add, remove, time: NOW };
+        let reply = state.apply(&ControlCommand::BlacklistChange(change));
+        (reply, state.account(&account(1)).unwrap().blacklist.len())
+    };
+    let done = |changed| ControlReply::Done { changed };
+    assert_eq!(change(0..1_000, 0..0), (done(true), 1_000));
+    assert_eq!(change(0..500, 2_000..2_500), (done(false), 1_000), "nothing new");
+    assert_eq!(change(1_000..1_300, 0..700), (done(true), 600));
+    let (reply, left) = change(5_000..5_900, 700..801);
+    assert_eq!((limit_of(reply), left), (BLACKLIST_CHANGE_MAX as u64, 600));
+    for n in (600..BLACKLIST_MAX).step_by(100) {
+        let from = 10_000 + n;
+        assert_eq!(change(from..from + 100, 0..0).0, done(true));
+    }
+    let (reply, left) = change(1..3, 700..701);
+    assert_eq!((limit_of(reply), left), (BLACKLIST_MAX as u64, BLACKLIST_MAX));
+    assert_eq!(change(1..3, 700..702), (done(true), BLACKLIST_MAX), "who leaves makes room");
+}
+
+#[test]
 fn settings_are_limited_in_number_and_length() {
     let mut state = ControlState::default();
     let put = |n: usize, length: usize| {
@@ -108,11 +134,42 @@ fn updates_are_refused_by_serial_content_and_key() {
     };
     assert_eq!(apply(2, 2, 1, false), Ok(true));
     assert_eq!(apply(2, 2, 1, false), Ok(false), "again the same");
-    assert_eq!(apply(1, 1, 1, false), Err(ControlRefusal::OlderSerial { period, have: 2, got: 1 }));
+    assert_eq!(apply(1, 1, 1, false), Err(ControlRefusal::OlderSerial { have: 2, got: 1 }));
     assert_eq!(apply(2, 3, 1, false), Err(ControlRefusal::SerialConflict { period, serial: 2 }));
     assert_eq!(apply(3, 3, 9, false), Err(ControlRefusal::CmsKey(account(1))));
     assert_eq!(apply(3, 3, 9, true), Ok(true));
     assert_eq!(apply(4, 4, 1, false), Err(ControlRefusal::CmsKey(account(1))));
+}
+
+/// A file for another month is no way back to an older one: serials rise over all months.
+#[test]
+fn an_update_older_than_the_newest_is_refused_whatever_its_month() {
+    let mut state = ControlState::default();
+    state.apply(&create(1));
+    let current: Period = "2026-11".parse().unwrap();
+    let mut apply = |period: Period, serial: u64, content: u8, current: Period| {
+        let (created, applied, size) = (NOW, NOW, 1);
+        let blob = BlobHash([content; 32]);
+        let update = UpdateRecord { period, serial, created, applied, blob, size };
+        let (account, cms_key, replace_key) = (account(1), vec![1], false);
+        let apply = ApplyUpdate { account, update, cms_key, replace_key, current };
+        state.apply(&ControlCommand::ApplyUpdate(apply)).into_result()
+    };
+    let next = current.next();
+    // Two months made in one run, applied in the order they were made.
+    assert_eq!(apply(current, 5, 5, current), Ok(true));
+    assert_eq!(apply(next, 6, 6, current), Ok(true));
+    assert_eq!(apply(current, 5, 5, current), Ok(false), "the same file again");
+    assert_eq!(apply(current, 4, 4, current), Err(ControlRefusal::OlderSerial { have: 6, got: 4 }));
+    let before = current.previous();
+    assert_eq!(apply(before, 3, 3, current), Err(ControlRefusal::OlderSerial { have: 6, got: 3 }));
+    let conflict = ControlRefusal::SerialConflict { period: current, serial: 6 };
+    assert_eq!(apply(current, 6, 6, current), Err(conflict), "a serial is for one month");
+    assert_eq!(apply(current, 7, 7, current), Ok(true), "a correction");
+    // The newest serial is remembered when its month is not kept any more.
+    let later = (0..6).fold(current, |period, _| period.next());
+    assert_eq!(apply(later, 8, 8, later), Ok(true));
+    assert_eq!(apply(later, 7, 9, later), Err(ControlRefusal::OlderSerial { have: 8, got: 7 }));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crs_types::{AccountId, Period};
 use serde::{Deserialize, Serialize};
 
-use super::{ControlRefusal, ControlState, UpdateRecord};
+use super::{Account, ControlRefusal, ControlState, UpdateRecord};
 
 /// Past periods whose packages are kept for clients that come back late (design.md §4).
 pub const PAST_PERIODS: usize = 3;
@@ -33,23 +33,33 @@ impl ApplyUpdate {
             }
             Some(_) | None => {}
         }
-        let period = self.update.period;
-        let got = self.update.serial;
-        if let Some(have) = account.updates.get(&period) {
-            if have.serial > got {
-                return Err(ControlRefusal::OlderSerial { period, have: have.serial, got });
-            }
-            if have.serial == got && have.blob != self.update.blob {
-                return Err(ControlRefusal::SerialConflict { period, serial: got });
-            }
-            if have.serial == got {
-                return Ok(false);
-            }
+        if self.again(account)? {
+            return Ok(false);
         }
         account.cms_key = Some(self.cms_key.clone());
-        account.updates.insert(period, self.update.clone());
+        account.newest_serial = Some(self.update.serial);
+        account.updates.insert(self.update.period, self.update.clone());
         let oldest = (0..PAST_PERIODS).fold(self.current, |period, _| period.previous());
         account.updates.retain(|period, _| *period >= oldest);
         Ok(true)
+    }
+
+    /// True when this very file is applied for its month already. Any other one must be newer
+    /// than all before it: an old file would bring back whom a newer one has left out.
+    fn again(&self, account: &Account) -> Result<bool, ControlRefusal> {
+        let (period, got) = (self.update.period, self.update.serial);
+        if let Some(have) = account.updates.get(&period).filter(|have| have.serial == got) {
+            if have.blob != self.update.blob {
+                return Err(ControlRefusal::SerialConflict { period, serial: got });
+            }
+            return Ok(true);
+        }
+        match account.newest_serial {
+            Some(have) if have > got => Err(ControlRefusal::OlderSerial { have, got }),
+            Some(have) if have == got => {
+                Err(ControlRefusal::SerialConflict { period, serial: got })
+            }
+            Some(_) | None => Ok(false),
+        }
     }
 }

@@ -20,7 +20,7 @@ impl DropAccount {
     pub(super) fn apply(&self, txn: &mut Txn<'_>) -> Result<MailboxReply, TableError> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let mut left = limit;
-        for kind in [b'i', b'u', b'k', b'd', b'a'] {
+        for kind in [b'i', b'r', b'u', b'k', b'd', b'c', b'a'] {
             let prefix = rows::account_prefix(kind, &self.account);
             let found = txn.scan(&prefix, &rows::after_prefix(&prefix), left)?;
             left -= found.len();

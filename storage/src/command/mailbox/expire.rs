@@ -4,7 +4,7 @@ use crs_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::rows::{self, ItemRow};
-use super::{MailboxReply, UserKey};
+use super::{MailboxReply, UserKey, ids};
 use crate::table::{TableError, Txn};
 
 /// Removes what falls due before `now`.
@@ -34,9 +34,13 @@ impl Expire {
 }
 
 fn remove_target(txn: &mut Txn<'_>, target: Vec<u8>) -> Result<(), TableError> {
-    if target.first() != Some(&b'i') {
-        txn.delete(target);
-        return Ok(());
+    match target.first() {
+        Some(b'i') => {}
+        Some(b'd') => return ids::forget(txn, target),
+        Some(_) | None => {
+            txn.delete(target);
+            return Ok(());
+        }
     }
     let Some(item) = txn.row::<ItemRow>(&target)? else { return Ok(()) };
     let user = owner(txn, &target)?;

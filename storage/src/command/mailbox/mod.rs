@@ -4,8 +4,10 @@ use crs_types::{AccountId, BlobHash, MessageId, Uri};
 use serde::{Deserialize, Serialize};
 
 mod ack;
+mod claim;
 mod drop_account;
 mod expire;
+mod ids;
 mod notes;
 mod post;
 mod receipts;
@@ -13,9 +15,11 @@ pub mod rows;
 #[cfg(test)]
 mod tests;
 
-pub use ack::{ACK_MAX, Ack};
+pub use ack::{Ack, AckedContent};
+pub use claim::{Claim, ClaimReply};
 pub use drop_account::DropAccount;
 pub use expire::Expire;
+pub use ids::IDS_MAX;
 pub use notes::{CLIENT_INFO_MAX, DEVICES_MAX, NoteRead, NoteUpdate, PutClientInfo, UpdateNote};
 pub use post::{Post, PostReply, Quota};
 pub use receipts::{OutboxDone, OutboxRow, RECEIPTS_MAX, Receipts};
@@ -32,7 +36,8 @@ pub struct UserKey {
     pub uri: Uri,
 }
 
-/// A command for the mailbox group that owns the user's slot.
+/// A command for the mailbox group that owns the user's slot. Stored in the log by the variant's
+/// position: new ones are added at the end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MailboxCommand {
     /// A message for a user of this group.
@@ -53,6 +58,8 @@ pub enum MailboxCommand {
     Expire(Expire),
     /// Removes the mailboxes of a deleted account (proposed by the store itself).
     DropAccount(DropAccount),
+    /// A user of this group is about to post to another group (proposed by the store itself).
+    Claim(Claim),
 }
 
 /// What a mailbox command did.
@@ -64,6 +71,8 @@ pub enum MailboxReply {
     Acked {
         /// How many.
         removed: u64,
+        /// Those of them that were messages.
+        contents: Vec<AckedContent>,
     },
     /// Of [`Receipts`]: receipts that were new here.
     Receipts {
@@ -87,6 +96,8 @@ pub enum MailboxReply {
         /// The limit.
         limit: u64,
     },
+    /// Of [`Claim`].
+    Claim(ClaimReply),
 }
 
 /// What applying changed besides the tables, for the shell to carry out.
@@ -137,6 +148,7 @@ impl MailboxCommand {
             Self::PutClientInfo(c) => c.apply(txn),
             Self::Expire(c) => c.apply(txn),
             Self::DropAccount(c) => c.apply(txn),
+            Self::Claim(c) => c.apply(txn),
         }
     }
 
@@ -150,7 +162,7 @@ impl MailboxCommand {
             Self::OutboxDone(c) => ROW + c.seqs.len() * 9,
             Self::NoteRead(c) => ROW + c.reads.len() * 128,
             Self::PutClientInfo(c) => ROW + c.info.len(),
-            Self::NoteUpdate(_) | Self::Expire(_) | Self::DropAccount(_) => ROW,
+            Self::NoteUpdate(_) | Self::Expire(_) | Self::DropAccount(_) | Self::Claim(_) => ROW,
         }
     }
 
@@ -163,9 +175,11 @@ impl MailboxCommand {
             | Self::OutboxDone(_)
             | Self::Expire(_)
             | Self::DropAccount(_) => true,
-            Self::Post(_) | Self::NoteRead(_) | Self::NoteUpdate(_) | Self::PutClientInfo(_) => {
-                false
-            }
+            Self::Post(_)
+            | Self::Claim(_)
+            | Self::NoteRead(_)
+            | Self::NoteUpdate(_)
+            | Self::PutClientInfo(_) => false,
         }
     }
 }

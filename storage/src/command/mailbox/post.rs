@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::rows::{self, AccountRow, BodyRef, DedupRow, INLINE_BODY_MAX, ItemKind, ItemRow};
-use super::{Arrival, UserKey};
+use super::{Arrival, UserKey, ids};
 use crate::command::Body;
 use crate::table::{TableError, Txn};
 
-/// A message. The key of idempotency is (`from`, `mid`).
+/// A message. The key of idempotency is (`from`, `mid`); a sender of another group claims it
+/// there first ([`super::Claim`]).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Post {
     /// The receiver, whose slot chooses the group.
@@ -73,6 +74,8 @@ pub enum PostReply {
     BodyTooLong,
     /// The receiver's mailbox (or its account) is full.
     QuotaExceeded,
+    /// The sender has [`super::IDS_MAX`] ids remembered.
+    TooManyIds,
 }
 
 impl Post {
@@ -82,36 +85,32 @@ impl Post {
         }
         let fingerprint = self.fingerprint();
         let dedup_key = rows::dedup_key(&self.from, &self.mid);
-        if let Some(seen) = txn.row::<DedupRow>(&dedup_key)? {
-            let same = seen.fingerprint == fingerprint;
-            return Ok(if same {
-                PostReply::Duplicate { n: seen.n }
-            } else {
-                PostReply::IdConflict
-            });
+        match txn.row::<DedupRow>(&dedup_key)? {
+            Some(seen) if seen.fingerprint != fingerprint => return Ok(PostReply::IdConflict),
+            Some(seen) if seen.n != DedupRow::CLAIMED => {
+                return Ok(PostReply::Duplicate { n: seen.n });
+            }
+            Some(_) => {}
+            None if !ids::has_room(txn, &self.from)? => return Ok(PostReply::TooManyIds),
+            None => {}
         }
         let Some(n) = self.admit(txn)? else {
             return Ok(PostReply::QuotaExceeded);
         };
         self.store_item(txn, n)?;
-        txn.put_row(&dedup_key, &DedupRow { fingerprint, n })?;
-        txn.put(rows::due_key(self.forget_after(), &dedup_key), Vec::new());
+        let until = forget_after(&self.mid, self.time);
+        ids::remember(txn, &self.from, &dedup_key, &DedupRow { fingerprint, n }, until)?;
         txn.update_user(&self.from, |sender| sender.posted += 1)?;
         txn.effects.arrivals.push(Arrival { user: self.to.clone(), newest: n, receipt: None });
         Ok(PostReply::Stored { n })
     }
 
-    fn refusal(&self) -> Option<PostReply> {
-        let claimed = self.mid.claimed_time();
+    /// Why the message is refused whatever is stored.
+    pub(crate) fn refusal(&self) -> Option<PostReply> {
         if self.body.len() > BODY_MAX {
-            Some(PostReply::BodyTooLong)
-        } else if claimed.plus(MESSAGE_RETENTION) < self.time {
-            Some(PostReply::IdTooOld)
-        } else if claimed > self.time.plus(ID_FUTURE_MAX) {
-            Some(PostReply::IdInFuture)
-        } else {
-            None
+            return Some(PostReply::BodyTooLong);
         }
+        outside_window(&self.mid, self.time)
     }
 
     /// Counts the message in, or says that there is no room.
@@ -152,13 +151,8 @@ impl Post {
         txn.put_row(&key, &ItemRow { expires, kind })
     }
 
-    /// As long as an id is accepted, it must be remembered.
-    fn forget_after(&self) -> Timestamp {
-        self.mid.claimed_time().max(self.time).plus(MESSAGE_RETENTION).plus(ID_FUTURE_MAX)
-    }
-
     /// Two posts with one id are the same when receiver and body are.
-    fn fingerprint(&self) -> [u8; 32] {
+    pub(super) fn fingerprint(&self) -> [u8; 32] {
         let mut hasher = Sha256::new();
         for part in [self.to.account.folded().as_bytes(), self.to.uri.as_str().as_bytes()] {
             hasher.update((part.len() as u64).to_be_bytes());
@@ -176,4 +170,21 @@ impl Post {
         hasher.update(self.fingerprint());
         BlobHash(hasher.finalize().into())
     }
+}
+
+/// Refuses an id of a time at which ids are not remembered any more, or not yet.
+pub(super) fn outside_window(mid: &MessageId, now: Timestamp) -> Option<PostReply> {
+    let claimed = mid.claimed_time();
+    if claimed.plus(MESSAGE_RETENTION) < now {
+        Some(PostReply::IdTooOld)
+    } else if claimed > now.plus(ID_FUTURE_MAX) {
+        Some(PostReply::IdInFuture)
+    } else {
+        None
+    }
+}
+
+/// As long as an id is accepted, it must be remembered.
+pub(super) fn forget_after(mid: &MessageId, now: Timestamp) -> Timestamp {
+    mid.claimed_time().max(now).plus(MESSAGE_RETENTION).plus(ID_FUTURE_MAX)
 }

@@ -13,6 +13,8 @@ use crate::table::{TableError, Txn};
 
 /// Most receipts that wait for one user; the oldest gives way to a new one.
 pub const RECEIPTS_MAX: u64 = 100_000;
+/// Rows read at a time when the oldest receipt is looked for.
+const DROP_SCAN: usize = 8;
 
 /// A receipt that has to reach the sender's group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,19 +86,27 @@ fn deliver(txn: &mut Txn<'_>, item: &OutboxRow) -> Result<(), TableError> {
     Ok(())
 }
 
+/// Removes the oldest receipt. The user's messages may lie in front of it: a row says where to
+/// look, so that each of them is passed once and not again for every further receipt.
 fn drop_oldest(txn: &mut Txn<'_>, user: &UserKey) -> Result<(), TableError> {
-    let prefix = rows::with_user(b'i', user);
-    let end = rows::after_prefix(&prefix);
-    // Messages of the user may lie in front of the oldest receipt, so look past all of them.
-    let most = 1 + usize::try_from(crs_types::limits::MAILBOX_MESSAGES_MAX).unwrap_or(usize::MAX);
-    for (key, value) in txn.scan(&prefix, &end, most)? {
-        let item = txn.decode::<ItemRow>(&key, &value)?;
-        if matches!(item.kind, ItemKind::Receipt { .. }) {
-            txn.effects.receipts_dropped += 1;
-            return txn.remove_item(user, &key, &item);
+    let end = rows::after_prefix(&rows::with_user(b'i', user));
+    let mark = rows::oldest_receipt_key(user);
+    let mut from = rows::item_key(user, txn.row::<u64>(&mark)?.unwrap_or(0));
+    loop {
+        let found = txn.scan(&from, &end, DROP_SCAN)?;
+        let Some((last, _)) = found.last() else { return Ok(()) };
+        let next = rows::item_number(last).saturating_add(1);
+        from = rows::item_key(user, next);
+        for (key, value) in found {
+            let item = txn.decode::<ItemRow>(&key, &value)?;
+            if matches!(item.kind, ItemKind::Receipt { .. }) {
+                txn.effects.receipts_dropped += 1;
+                txn.put_row(&mark, &rows::item_number(&key).saturating_add(1))?;
+                return txn.remove_item(user, &key, &item);
+            }
         }
+        txn.put_row(&mark, &next)?;
     }
-    Ok(())
 }
 
 impl OutboxDone {

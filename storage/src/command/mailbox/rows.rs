@@ -4,7 +4,9 @@
 //! |---|---|---|
 //! | `u` | user | [`UserRow`] |
 //! | `i` | user, n | [`ItemRow`] |
+//! | `r` | user | a number: no receipt has a lower one (once some had to give way) |
 //! | `d` | sender, message id | [`DedupRow`] |
+//! | `c` | sender | how many ids are remembered |
 //! | `x` | time, row key | nothing: what falls due when |
 //! | `o` | sequence number | [`super::OutboxRow`] |
 //! | `w` | origin group | sequence number of its last receipt taken |
@@ -21,6 +23,9 @@ use crate::command::Body;
 /// Bodies up to this many bytes lie in the table row, larger ones in segment files; with the
 /// rest of the row a value stays within 4 KiB.
 pub const INLINE_BODY_MAX: usize = 3_584;
+
+/// Bytes of a message id, at the end of the keys that name one.
+const MID_LEN: usize = 16;
 
 /// A user's counters and the state of the mailbox.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,13 +124,19 @@ impl BodyRef {
     }
 }
 
-/// What an id was used for, so that a repeated post is recognised.
+/// What an id was used for, so that a repeated post is recognised: in the group of the receiver
+/// who got the message and, as a claim, in that of the sender.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DedupRow {
     /// SHA-256 over receiver and body.
     pub fingerprint: [u8; 32],
-    /// Arrival number it got.
+    /// Arrival number it got here, or [`DedupRow::CLAIMED`].
     pub n: u64,
+}
+
+impl DedupRow {
+    /// The id is taken, no message of this group has it. Arrival numbers start at 1.
+    pub const CLAIMED: u64 = 0;
 }
 
 /// What an account's mailboxes in this group hold together.
@@ -184,10 +195,30 @@ pub fn item_number(key: &[u8]) -> u64 {
     key.last_chunk::<8>().map_or(0, |n| u64::from_be_bytes(*n))
 }
 
+/// Key of the number below which a user has no receipt.
+pub fn oldest_receipt_key(user: &UserKey) -> Vec<u8> {
+    with_user(b'r', user)
+}
+
 /// Key of a post's idempotency record.
 pub fn dedup_key(from: &UserKey, mid: &MessageId) -> Vec<u8> {
     let mut key = with_user(b'd', from);
     key.extend_from_slice(mid.as_bytes());
+    key
+}
+
+/// Key of the number of ids that are remembered of a sender.
+pub fn ids_key(from: &UserKey) -> Vec<u8> {
+    with_user(b'c', from)
+}
+
+/// The same, by the key of one of the ids.
+pub fn ids_key_of(dedup_key: &[u8]) -> Vec<u8> {
+    let end = dedup_key.len().saturating_sub(MID_LEN);
+    let mut key = dedup_key.get(..end).unwrap_or_default().to_vec();
+    if let Some(kind) = key.first_mut() {
+        *kind = b'c';
+    }
     key
 }
 

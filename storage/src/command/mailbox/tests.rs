@@ -1,10 +1,11 @@
 //! The mailbox commands against a naive model, and their limits.
 
+mod claims;
 mod limits;
 
 use std::collections::BTreeMap;
 
-use crs_types::limits::{ID_FUTURE_MAX, MESSAGE_RETENTION};
+use crs_types::limits::{ACK_MAX, ID_FUTURE_MAX, MESSAGE_RETENTION};
 use crs_types::{AccountId, GroupId, MessageId, Timestamp};
 use proptest::prelude::*;
 
@@ -55,6 +56,7 @@ fn post(to: u8, from: u8, id: u8, size: usize, expires: u64) -> Post {
 #[derive(Debug, Clone)]
 enum Step {
     Post { to: u8, from: u8, id: u8, size: usize, expires: u64 },
+    Claim { to: u8, from: u8, id: u8, size: usize },
     Ack { of: u8, n: u64 },
     Pump { twice: bool },
     Expire { ms: u64 },
@@ -62,12 +64,19 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let size = prop_oneof![Just(10usize), Just(3_584), Just(3_585), Just(9_000)];
-    let post = (0..3u8, 0..3u8, 0..12u8, size, 1..50u64)
+    let post = (0..3u8, 0..3u8, 0..12u8, size.clone(), 1..50u64)
         .prop_map(|(to, from, id, size, expires)| Step::Post { to, from, id, size, expires });
+    let claim = (0..3u8, 0..3u8, 0..12u8, size).prop_map(|(to, from, id, size)| Step::Claim {
+        to,
+        from,
+        id,
+        size,
+    });
     let ack = (0..3u8, 1..12u64).prop_map(|(of, n)| Step::Ack { of, n });
     let pump = any::<bool>().prop_map(|twice| Step::Pump { twice });
     let expire = (0..60u64).prop_map(|ms| Step::Expire { ms });
-    prop::collection::vec(prop_oneof![4 => post, 3 => ack, 1 => pump, 1 => expire], 1..60)
+    let step = prop_oneof![4 => post, 1 => claim, 3 => ack, 1 => pump, 1 => expire];
+    prop::collection::vec(step, 1..60)
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +90,8 @@ enum Thing {
 struct Model {
     boxes: BTreeMap<u8, BTreeMap<u64, (Thing, Timestamp)>>,
     newest: BTreeMap<u8, u64>,
-    seen: BTreeMap<(u8, MessageId), (u8, usize, u64)>,
+    /// Receiver, size, and the arrival number once it was stored.
+    seen: BTreeMap<(u8, MessageId), (u8, usize, Option<u64>)>,
     outbox: Vec<(u8, MessageId, u8)>,
     posted: BTreeMap<u8, u64>,
     delivered: BTreeMap<u8, u64>,
@@ -98,8 +108,12 @@ impl Model {
     fn post(&mut self, p: &Post, to: u8, from: u8) -> PostReply {
         let size = p.body.len();
         if let Some((seen_to, seen_size, n)) = self.seen.get(&(from, p.mid)) {
-            let same = (*seen_to, *seen_size) == (to, size);
-            return if same { PostReply::Duplicate { n: *n } } else { PostReply::IdConflict };
+            if (*seen_to, *seen_size) != (to, size) {
+                return PostReply::IdConflict;
+            }
+            if let Some(n) = n {
+                return PostReply::Duplicate { n: *n };
+            }
         }
         let sizes = self.boxes.get(&to).into_iter().flatten().filter_map(|(_, (t, _))| match t {
             Thing::Content { size, .. } => Some(*size as u64),
@@ -110,19 +124,34 @@ impl Model {
             return PostReply::QuotaExceeded;
         }
         let n = self.add(to, Thing::Content { mid: p.mid, size, from }, p.expires);
-        self.seen.insert((from, p.mid), (to, size, n));
+        self.seen.insert((from, p.mid), (to, size, Some(n)));
         *self.posted.entry(from).or_default() += 1;
         PostReply::Stored { n }
     }
 
-    fn ack(&mut self, of: u8, n: u64) -> u64 {
+    fn claim(&mut self, p: &Post, to: u8, from: u8) -> ClaimReply {
+        let size = p.body.len();
+        match self.seen.get(&(from, p.mid)) {
+            Some((seen_to, seen_size, _)) if (*seen_to, *seen_size) == (to, size) => {
+                ClaimReply::Same
+            }
+            Some(_) => ClaimReply::Refused(PostReply::IdConflict),
+            None => {
+                self.seen.insert((from, p.mid), (to, size, None));
+                ClaimReply::Claimed
+            }
+        }
+    }
+
+    fn ack(&mut self, of: u8, n: u64) -> MailboxReply {
+        let acked = |removed, contents| MailboxReply::Acked { removed, contents };
         match self.boxes.entry(of).or_default().remove(&n) {
-            None => 0,
-            Some((Thing::Receipt { .. }, _)) => 1,
+            None => acked(0, vec![]),
+            Some((Thing::Receipt { .. }, _)) => acked(1, vec![]),
             Some((Thing::Content { mid, from, .. }, _)) => {
                 *self.delivered.entry(from).or_default() += 1;
                 self.outbox.push((from, mid, of));
-                1
+                acked(1, vec![AckedContent { mid, from: user(from).uri }])
             }
         }
     }
@@ -158,10 +187,16 @@ fn run(table: &MemoryKv, model: &mut Model, step: &Step) {
             assert_eq!(effects.arrivals.len(), usize::from(stored));
             assert_eq!(effects.bodies.len(), usize::from(stored && *size > rows::INLINE_BODY_MAX));
         }
+        Step::Claim { to, from, id, size } => {
+            let post = post(*to, *from, *id, *size, 1);
+            let expected = model.claim(&post, *to, *from);
+            let (reply, effects) = apply(table, &MailboxCommand::Claim(Claim::of(&post)));
+            assert_eq!((reply, effects), (MailboxReply::Claim(expected), Effects::default()));
+        }
         Step::Ack { of, n } => {
             let ack = Ack { user: user(*of), n: vec![*n, *n], time: at(0) };
             let (reply, _) = apply(table, &MailboxCommand::Ack(ack));
-            assert_eq!(reply, MailboxReply::Acked { removed: model.ack(*of, *n) });
+            assert_eq!(reply, model.ack(*of, *n));
         }
         Step::Pump { twice } => pump(table, model, *twice),
         Step::Expire { ms } => {
@@ -253,6 +288,7 @@ fn ids_are_refused_outside_their_window_and_remembered_inside() {
     let later = last.plus(ID_FUTURE_MAX).plus(ID_FUTURE_MAX);
     apply(&table, &MailboxCommand::Expire(Expire { now: later, limit: 1_000 }));
     assert!(table.range(b"d", b"e", 10).unwrap().is_empty(), "ids are forgotten in the end");
+    assert!(table.range(b"c", b"d", 10).unwrap().is_empty(), "and so is their number");
 }
 
 #[test]
@@ -297,7 +333,7 @@ fn dropping_an_account_leaves_nothing_of_its_mailboxes() {
         }
     }
     assert_eq!(released, 8, "bodies are released");
-    for kind in [b'i', b'u', b'k', b'd', b'a'] {
+    for kind in [b'i', b'r', b'u', b'k', b'd', b'c', b'a'] {
         assert!(table.range(&[kind], &[kind + 1], 10).unwrap().is_empty(), "{}", kind as char);
     }
 }

@@ -1,4 +1,4 @@
-//! Power loss at every step of taking over a snapshot: afterwards it is there whole or not at all.
+//! Taking over a snapshot: power loss at every step leaves all or nothing, damage is refused.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -11,7 +11,7 @@ use crate::body::Bodies;
 use crate::command::mailbox::{Post, Quota};
 use crate::command::{Body, MailboxCommand, UserKey};
 use crate::raft::types::{Batch, Command, TypeConfig};
-use crate::raft::{GroupState, Machine, MailboxMachine};
+use crate::raft::{GroupState, Machine, MailboxMachine, StateError};
 use crate::table::memory::MemoryEngine;
 use crate::testing::{FakeDisk, Plan};
 use crate::wal::{Wal, WalConfig};
@@ -21,13 +21,18 @@ const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 
 /// Tables are fresh every time, as after a power cut.
 fn open(disk: &FakeDisk) -> (Wal, GroupState) {
+    try_open(disk).unwrap()
+}
+
+fn try_open(disk: &FakeDisk) -> Result<(Wal, GroupState), StateError> {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let config =
         WalConfig { segment_bytes: 1 << 16, reserve_bytes: 1 << 16, ..WalConfig::default() };
     let wal = Wal::open(Arc::clone(&disk), Arc::new(SystemClock::new()), &config).unwrap();
-    let bodies = Bodies::open(Arc::clone(&disk), GROUP).unwrap();
+    let bodies = Bodies::open(Arc::clone(&disk), GROUP, 8 << 20).unwrap();
     let engine = Arc::new(MemoryEngine::default());
-    let machine = MailboxMachine::open("m".to_owned(), engine, bodies, wal.group(GROUP)).unwrap();
+    let machine =
+        MailboxMachine::open("m".to_owned(), engine, bodies, wal.group(GROUP), 1 << 20).unwrap();
     let state = GroupState::open(
         GROUP,
         Machine::Mailbox(Box::new(machine)),
@@ -38,7 +43,7 @@ fn open(disk: &FakeDisk) -> (Wal, GroupState) {
         Arc::new(AtomicBool::new(false)),
         Box::new(|_| {}),
     );
-    (wal, state.unwrap())
+    Ok((wal, state?))
 }
 
 fn entry(index: u64) -> Entry<TypeConfig> {
@@ -97,4 +102,29 @@ fn power_loss_at_every_step_of_an_install_leaves_all_or_nothing() {
         die_at += 1;
     }
     assert!(die_at >= 3 && kept >= 1, "{die_at} steps, kept {kept} times");
+}
+
+/// CS-06: a flipped bit anywhere in a snapshot is noticed by who is sent it and by who made it.
+#[test]
+fn a_damaged_snapshot_is_refused_wherever_the_damage_is() {
+    let source = FakeDisk::new();
+    let (_wal, state) = open(&source);
+    state.apply(&(1..=3).map(entry).collect::<Vec<_>>()).unwrap();
+    let (meta, made) = state.make_snapshot().unwrap();
+    let bytes = source.read(&made.path).unwrap();
+    let target = FakeDisk::new();
+    let (_wal, state) = open(&target);
+    // All of the head, then a byte here and there: a prime step meets every place of a frame.
+    for byte in (0..bytes.len()).filter(|byte| *byte < 512 || byte % 31 == 0) {
+        let damaged = source.kill();
+        damaged.flip_bit(&made.path, byte);
+        let refused = try_open(&damaged).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(refused.contains(&made.path.display().to_string()), "byte {byte}: {refused:?}");
+        let mut file = state.receiving();
+        let content = damaged.read(&made.path).unwrap();
+        file.disk.open(&file.path, true).unwrap().write_at(0, &content).unwrap();
+        file.length = content.len() as u64;
+        assert!(state.install(&meta, &file).is_err(), "byte {byte} was installed");
+        assert_eq!((state.applied().0, items(&state)), (None, 0), "byte {byte}");
+    }
 }

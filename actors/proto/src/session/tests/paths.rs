@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crs_types::LegId;
 use crs_types::envelope::DecodeError;
 use crs_types::limits::OFFER_MAX;
 
@@ -58,7 +59,6 @@ fn refused_calls_say_why() {
     for (why, expected) in [
         (Refused::Glare, "reply hangup(busy, crs) glare"),
         (Refused::UserSessions, "reply hangup(capacity, crs) user-sessions"),
-        (Refused::NodeSessions, "reply hangup(capacity, crs) node-sessions"),
         (Refused::NodeDrain, "reply hangup(shutdown, crs) node-drain"),
     ] {
         let account = callee(1).account;
@@ -134,15 +134,16 @@ fn a_lost_party_may_come_back() {
         (callee(1), device("+46702", "callee1", 50), "1"),
     ] {
         let mut rig = Rig::talking();
-        assert_eq!(rig.core.next_deadline(&rig.config), None);
+        let media = rig.core.next_deadline(&rig.config);
         rig.feed(Input::Lost { device: lost.clone() });
         rig.wait(Duration::from_secs(29));
         rig.feed(Input::Attached { device: back.clone(), resumes: true });
-        assert_eq!(rig.core.next_deadline(&rig.config), None);
+        // Only the check for media is still awaited.
+        assert_eq!(rig.core.next_deadline(&rig.config), media);
         assert_eq!(rig.core.view_for(&back).unwrap().state, SessionState::Talk);
         // The end of the old connection, heard late, changes nothing.
         rig.feed(Input::Lost { device: lost });
-        assert_eq!(rig.core.next_deadline(&rig.config), None);
+        assert_eq!(rig.core.next_deadline(&rig.config), media);
         // The same device without memory of the call is not in it.
         rig.feed(Input::Lost { device: back.clone() });
         let forgot = Endpoint { connection: crs_types::ConnectionId(51), ..back };
@@ -189,10 +190,12 @@ fn requests_may_be_repeated() {
 
 #[test]
 fn only_parties_may_act() {
+    let namesake = |of| Endpoint { account: crs_types::AccountId::parse("fire").unwrap(), ..of };
     for stranger in [
         device("+46703", "caller", 1),
         device("+46701", "other", 1),
-        Endpoint { account: crs_types::AccountId::parse("fire").unwrap(), ..caller() },
+        namesake(caller()),
+        namesake(callee(1)),
         callee(7),
     ] {
         let requests =
@@ -202,12 +205,20 @@ fn only_parties_may_act() {
         }
         assert!(Rig::ringing().core.view_for(&stranger).is_none());
     }
+    let attached = Input::Attached { device: namesake(callee(3)), resumes: false };
+    assert_eq!(Rig::ringing().feed(attached), [""; 0]);
     assert_eq!(Rig::ringing().ask(&caller(), answer("x")), ["reply !not-allowed"]);
     assert_eq!(Rig::ringing().ask(&caller(), CallRequest::Ringing), ["reply !not-allowed"]);
 }
 
+/// Without refreshes of the legs.
 fn with_relay() -> Rig {
     let mut rig = Rig::talking();
+    rig.config.refresh = Duration::from_secs(86_400);
+    alloc(rig)
+}
+
+fn alloc(mut rig: Rig) -> Rig {
     assert_eq!(rig.ask(&caller(), CallRequest::Alloc), ["alloc"]);
     assert_eq!(rig.ask(&callee(1), CallRequest::Alloc), Vec::<String>::new());
     let ready = rig.feed(Input::RelayReady { caller: leg(100), callee: leg(101) });
@@ -220,16 +231,15 @@ fn each_party_gets_its_leg_and_the_end_frees_them() {
     let mut rig = with_relay();
     assert_eq!(rig.ask(&caller(), CallRequest::Alloc), ["reply leg 100"]);
     assert_eq!(rig.ask(&callee(2), CallRequest::Alloc), ["reply !gone"]);
-    assert_eq!(rig.ask(&caller(), CallRequest::Refresh(100)), ["refresh", "reply leg 100"]);
-    assert_eq!(rig.ask(&caller(), CallRequest::Refresh(101)), ["reply !gone"]);
-    assert_eq!(rig.ask(&callee(1), CallRequest::Free(100)), ["reply !gone"]);
+    assert_eq!(rig.ask(&caller(), CallRequest::Refresh(LegId(100))), ["refresh", "reply leg 100"]);
+    assert_eq!(rig.ask(&caller(), CallRequest::Refresh(LegId(101))), ["reply !gone"]);
+    assert_eq!(rig.ask(&callee(1), CallRequest::Free(LegId(100))), ["reply !gone"]);
     let end = rig.ask(&callee(1), hangup(HangupReason::Normal));
     assert_eq!(end[1..], ["to 1 hangup(normal, callee)", "free", "= hangup"]);
     // Both parties may give it back before the end.
     let mut rig = with_relay();
-    assert_eq!(rig.ask(&caller(), CallRequest::Free(100)), ["reply done"]);
-    assert_eq!(rig.ask(&callee(1), CallRequest::Free(101)), ["reply done", "free"]);
-    assert_eq!(rig.core.next_deadline(&rig.config), None);
+    assert_eq!(rig.ask(&caller(), CallRequest::Free(LegId(100))), ["reply done"]);
+    assert_eq!(rig.ask(&callee(1), CallRequest::Free(LegId(101))), ["reply done", "free"]);
     assert_eq!(rig.ask(&caller(), CallRequest::Alloc), ["alloc"]);
 }
 
@@ -252,7 +262,7 @@ fn a_relay_that_comes_too_late_is_freed_and_one_that_fails_is_told() {
 
 fn report(rig: &Rig, caller: Option<u64>, callee: Option<u64>) -> Input {
     let seen = |ago: Option<u64>| LegReport {
-        bound: ago.is_some(),
+        path: if ago.is_some() { LegPath::Bound } else { LegPath::NeverBound },
         last_packet: ago
             .map(|secs| crs_types::Mono::from_micros(rig.now.mono.as_micros() - secs * 1_000_000)),
     };
@@ -286,9 +296,36 @@ fn a_path_that_never_came_up_is_named() {
     }
 }
 
+/// A party whose network is gone: nothing is cut, and the other side still sends.
+#[test]
+fn a_leg_that_is_lost_and_not_bound_again_ends_the_call() {
+    let lost = |rig: &Rig, seconds: u64| {
+        let at =
+            |ago: u64| crs_types::Mono::from_micros(rig.now.mono.as_micros() - ago * 1_000_000);
+        let caller = LegReport { path: LegPath::LostSince(at(seconds)), last_packet: Some(at(60)) };
+        let callee = LegReport { path: LegPath::Bound, last_packet: Some(at(0)) };
+        Input::Media(MediaReport { caller, callee })
+    };
+    let mut rig = with_relay();
+    rig.wait(Duration::from_secs(100));
+    let report = lost(&rig, 29);
+    assert_eq!(rig.feed(report), Vec::<String>::new(), "it may still come back");
+    let report = lost(&rig, 30);
+    assert_eq!(rig.feed(report)[0], "to 1 hangup(media-failed, crs) one-way");
+}
+
+/// Two clients that answer and then never ask for a relay hold no session for ever.
+#[test]
+fn a_call_without_a_relay_ends_like_one_whose_path_never_came_up() {
+    let mut rig = Rig::talking();
+    let (after, end) = rig.sleep();
+    assert_eq!((after, end[0].as_str()), (60, "to 1 hangup(media-failed, crs) never-up"));
+}
+
 #[test]
 fn silence_while_it_rings_does_not_count() {
     let mut rig = Rig::ringing();
+    rig.config.refresh = Duration::from_secs(86_400);
     rig.ask(&caller(), CallRequest::Alloc);
     rig.feed(Input::RelayReady { caller: leg(100), callee: leg(101) });
     rig.wait(Duration::from_secs(80));
@@ -297,6 +334,31 @@ fn silence_while_it_rings_does_not_count() {
     let unbound = report(&rig, Some(1), None);
     assert_eq!(rig.feed(unbound), Vec::<String>::new());
     assert_eq!(rig.sleep(), (55, vec!["query".into()]));
+}
+
+/// Every 20 s from when they were made, in a call and while it rings, whatever happens in between.
+#[test]
+fn legs_are_refreshed_however_busy_the_session_is() {
+    let both = || vec!["refresh".to_owned(), "query".to_owned()];
+    let mut rig = alloc(Rig::talking());
+    for _ in 0..3 {
+        for _ in 0..3 {
+            rig.wait(Duration::from_secs(5));
+            rig.ask(&caller(), CallRequest::Refresh(LegId(100)));
+            assert_eq!(rig.feed(Input::Tick), Vec::<String>::new());
+        }
+        // The third time silence is due, too: one question answers both.
+        assert_eq!(rig.sleep(), (5, both()));
+    }
+    assert_eq!(rig.sleep(), (10, vec!["query".into()]));
+    assert_eq!(rig.sleep(), (10, both()));
+    let mut rig = Rig::ringing();
+    rig.ask(&caller(), CallRequest::Alloc);
+    rig.feed(Input::RelayReady { caller: leg(100), callee: leg(101) });
+    for _ in 0..4 {
+        assert_eq!(rig.sleep(), (20, both()));
+    }
+    assert_eq!(rig.sleep().1[0], "to 1 hangup(no-answer, crs) ring-timeout");
 }
 
 #[test]
@@ -316,7 +378,6 @@ fn forks_and_waiting_requests_are_limited() {
 fn a_relay_that_is_gone_can_be_asked_for_again() {
     let mut rig = with_relay();
     assert_eq!(rig.feed(Input::RelayLost), Vec::<String>::new());
-    assert_eq!(rig.core.next_deadline(&rig.config), None);
     assert_eq!(rig.ask(&caller(), CallRequest::Alloc), ["alloc"]);
 }
 
@@ -328,7 +389,7 @@ fn a_record_resumes_where_it_was() {
     };
     let mut rig = Rig::ringing();
     let now = later(&rig);
-    rig.core = Session::restore(&rig.core.save(rig.now), now).unwrap();
+    rig.core = Session::restore(&rig.config, &rig.core.save(rig.now), now).unwrap();
     rig.now = now;
     assert_eq!(rig.core.state(), SessionState::Ringing);
     // Parties are lost until they come back.
@@ -337,19 +398,57 @@ fn a_record_resumes_where_it_was() {
     assert_eq!(left, Duration::from_secs(80));
     assert_eq!(rig.ask(&callee(2), answer("a"))[0], "reply talk");
     let now = later(&rig);
-    rig.core = Session::restore(&rig.core.save(rig.now), now).unwrap();
+    rig.core = Session::restore(&rig.config, &rig.core.save(rig.now), now).unwrap();
     rig.now = now;
     assert_eq!(rig.core.view_for(&caller()).unwrap().answer, Some(Bytes64(b"a".to_vec())));
     assert_eq!(rig.sleep().0, 30);
     let now = later(&rig);
     let saved = rig.core.save(rig.now);
-    rig.core = Session::restore(&saved, now).unwrap();
+    rig.core = Session::restore(&rig.config, &saved, now).unwrap();
     rig.now = now;
     assert_eq!(rig.sleep(), (20, vec!["expired".into()]));
     let mut newer = saved;
     newer[0] = 9;
-    let error = Session::restore(&newer, now).unwrap_err();
+    let error = Session::restore(&rig.config, &newer, now).unwrap_err();
     assert!(error.to_string().contains("version 9"), "{error}");
+}
+
+/// As after an answer: whether nobody asks for legs, or nobody binds them.
+#[test]
+fn a_restored_call_without_media_ends_as_a_fresh_one_does() {
+    for asks in [false, true] {
+        let mut rig = Rig::talking();
+        rig.core = Session::restore(&rig.config, &rig.core.save(rig.now), rig.now).unwrap();
+        rig.feed(Input::Attached { device: caller(), resumes: true });
+        rig.feed(Input::Attached { device: callee(1), resumes: true });
+        let mut fresh = Rig::talking();
+        for rig in [&mut rig, &mut fresh] {
+            if asks {
+                assert_eq!(rig.ask(&caller(), CallRequest::Alloc), ["alloc"]);
+                rig.feed(Input::RelayReady { caller: leg(10), callee: leg(11) });
+            }
+        }
+        assert_eq!(to_the_end(&mut rig), to_the_end(&mut fresh), "legs asked for: {asks}");
+    }
+}
+
+/// How long it takes, and how it is told to both. The relay, when it is asked, has seen nobody.
+fn to_the_end(rig: &mut Rig) -> (u64, Vec<String>) {
+    let leg = LegReport { path: LegPath::NeverBound, last_packet: None };
+    let mut seconds = 0;
+    while seconds < 600 {
+        let (slept, mut effects) = rig.sleep();
+        seconds += slept;
+        if effects.contains(&"query".to_owned()) {
+            effects = rig.feed(Input::Media(MediaReport { caller: leg, callee: leg }));
+        }
+        if !effects.is_empty() {
+            assert_eq!(seconds, 60, "{effects:?}");
+            assert!(effects[0].contains("hangup(media-failed, crs) never-up"), "{effects:?}");
+            return (seconds, effects);
+        }
+    }
+    panic!("the call goes on without media");
 }
 
 #[test]
@@ -357,7 +456,7 @@ fn a_damaged_record_is_an_error() {
     let rig = Rig::talking();
     let saved = rig.core.save(rig.now);
     for cut in 0..saved.len() {
-        assert!(Session::restore(&saved[..cut], rig.now).is_err());
+        assert!(Session::restore(&rig.config, &saved[..cut], rig.now).is_err());
     }
 }
 
@@ -367,7 +466,7 @@ fn a_record_over_its_limit_is_refused_unread() {
     let mut long = rig.core.save(rig.now);
     assert!(long.len() < RECORD_MAX);
     long.resize(RECORD_MAX + 1, 0);
-    let error = Session::restore(&long, rig.now).unwrap_err();
+    let error = Session::restore(&rig.config, &long, rig.now).unwrap_err();
     let limit = RECORD_MAX;
     assert_eq!(error, RestoreError::Decode(DecodeError::TooLong { limit, found: limit + 1 }));
 }
@@ -382,5 +481,5 @@ fn the_largest_session_fits_its_record() {
     }
     let saved = rig.core.save(rig.now);
     assert!(saved.len() > 2 * OFFER_MAX);
-    assert!(Session::restore(&saved, rig.now).is_ok());
+    assert!(Session::restore(&rig.config, &saved, rig.now).is_ok());
 }

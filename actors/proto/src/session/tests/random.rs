@@ -28,9 +28,8 @@ fn asked() -> impl Strategy<Value = CallRequest> {
         Just(hangup(HangupReason::Busy)),
         Just(hangup(HangupReason::Error)),
         Just(CallRequest::Alloc),
-        (0u64..3).prop_map(CallRequest::Refresh),
-        (0u64..3).prop_map(CallRequest::Free),
-        Just(CallRequest::View),
+        (0u64..3).prop_map(|leg| CallRequest::Refresh(crs_types::LegId(leg))),
+        (0u64..3).prop_map(|leg| CallRequest::Free(crs_types::LegId(leg))),
     ]
 }
 
@@ -45,7 +44,8 @@ fn input() -> impl Strategy<Value = Input> {
         1 => Just(Input::RelayFailed(RelayFailure::Limit)),
         1 => Just(Input::RelayLost),
         1 => (any::<bool>(), any::<bool>()).prop_map(|(a, b)| {
-            let leg = |bound| LegReport { bound, last_packet: None };
+            let path = |bound| if bound { LegPath::Bound } else { LegPath::NeverBound };
+            let leg = |bound| LegReport { path: path(bound), last_packet: None };
             Input::Media(MediaReport { caller: leg(a), callee: leg(b) })
         }),
         2 => Just(Input::Tick),
@@ -70,7 +70,7 @@ proptest! {
         for (at, (step, wait)) in steps.into_iter().enumerate() {
             rig.wait(Duration::from_secs(wait));
             if at == restore_at {
-                rig.core = Session::restore(&rig.core.save(rig.now), rig.now).unwrap();
+                rig.core = Session::restore(&rig.config, &rig.core.save(rig.now), rig.now).unwrap();
                 open.clear();
                 relay = 0;
             }

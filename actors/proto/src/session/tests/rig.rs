@@ -6,9 +6,9 @@ use crs_types::{AccountId, ConnectionId, DeviceId, Mono, SessionId, Timestamp, U
 
 use super::super::*;
 use crate::connection::Now;
-use crate::wire::Bytes64;
 use crate::wire::call::{CallState, HangupReason, Invite};
 use crate::wire::relay::{Leg, RelayKind};
+use crate::wire::{Bytes64, word};
 
 pub(super) struct Rig {
     pub(super) core: Session,
@@ -171,8 +171,4 @@ pub(super) fn state(view: &CallState) -> String {
         }
     }
     text
-}
-
-fn word<T: serde::Serialize>(value: &T) -> String {
-    serde_json::to_string(value).unwrap().trim_matches('"').to_owned()
 }

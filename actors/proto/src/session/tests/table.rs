@@ -11,7 +11,7 @@ fn request(from: Endpoint, request: CallRequest) -> Input {
 }
 
 fn report() -> MediaReport {
-    let leg = LegReport { bound: true, last_packet: None };
+    let leg = LegReport { path: LegPath::Bound, last_packet: None };
     MediaReport { caller: leg, callee: leg }
 }
 
@@ -31,9 +31,8 @@ const INPUTS: &[Case] = &[
     ("alloc caller", || request(caller(), CallRequest::Alloc)),
     ("alloc 1", || request(callee(1), CallRequest::Alloc)),
     ("alloc 2", || request(callee(2), CallRequest::Alloc)),
-    ("refresh", || request(caller(), CallRequest::Refresh(1))),
-    ("free", || request(caller(), CallRequest::Free(1))),
-    ("view 1", || request(callee(1), CallRequest::View)),
+    ("refresh", || request(caller(), CallRequest::Refresh(crs_types::LegId(1)))),
+    ("free", || request(caller(), CallRequest::Free(crs_types::LegId(1)))),
     ("stranger", || request(callee(9), CallRequest::Ringing)),
     ("attached 3", || Input::Attached { device: callee(3), resumes: false }),
     ("attached 1", || Input::Attached { device: callee(1), resumes: false }),
@@ -134,10 +133,6 @@ const EXPECTED: &[(&str, [&str; 4])] = &[
     ("alloc 2", ["alloc", "alloc", "reply !gone", "reply !gone"]),
     ("refresh", ["reply !gone"; 4]),
     ("free", ["reply !gone"; 4]),
-    (
-        "view 1",
-        ["reply invite+offer", "reply ringing+offer", "reply talk", "reply hangup(normal, caller)"],
-    ),
     ("stranger", ["reply !gone"; 4]),
     ("attached 3", ["to 13 invite+offer", "to 13 ringing+offer", "", ""]),
     ("attached 1", ["to 11 invite+offer", "to 11 ringing+offer", "", ""]),

@@ -81,6 +81,15 @@ fn after_a_loss_the_same_bytes_are_posted_in_the_same_order() {
 }
 
 #[test]
+fn what_is_under_way_is_not_posted_again() {
+    let (mut outbox, first) = ready(2);
+    assert_eq!(posts(&first), [mid(1), mid(2)]);
+    assert_eq!(outbox.handle(Input::Tick, NOW), []);
+    assert_eq!(posts(&outbox.handle(Input::Accept(mid(9), to(2), vec![9]), NOW)), []);
+    assert_eq!(posts(&outbox.handle(Input::Confirmed(mid(1)), NOW)), []);
+}
+
+#[test]
 fn after_a_failure_the_lane_waits_and_repeats_from_the_failed_one() {
     let (mut outbox, _) = ready(3);
     let later = NOW.plus(Duration::from_millis(700));
@@ -166,6 +175,25 @@ fn an_envelope_that_could_not_be_written_is_written_again_and_not_sealed_anew() 
     let later = NOW.plus(RETRY);
     assert_eq!(posts(&outbox.handle(Input::Stored(3), NOW)), []);
     assert_eq!(posts(&outbox.handle(Input::Tick, later)), [mid(1)]);
+}
+
+#[test]
+fn nothing_overtakes_an_envelope_that_is_not_on_disk_yet() {
+    let mut outbox = Outbox::default();
+    outbox.handle(Input::Attached, NOW);
+    for n in [1, 2] {
+        outbox.handle(Input::Accept(mid(n), to(1), vec![1]), NOW);
+    }
+    outbox.handle(Input::Stored(2), NOW);
+    for n in [1, 2] {
+        outbox.handle(Input::Sealed(mid(n), body(n)), NOW);
+    }
+    // The first is written again, under a later token than the second.
+    outbox.handle(Input::StoreFailed(3), NOW);
+    assert_eq!(posts(&outbox.handle(Input::Stored(4), NOW)), []);
+    let later = NOW.plus(RETRY);
+    assert_eq!(posts(&outbox.handle(Input::Tick, later)), []);
+    assert_eq!(posts(&outbox.handle(Input::Stored(5), later)), [mid(1), mid(2)]);
 }
 
 /// A server that may refuse, a connection and a process that may be lost at any point.
