@@ -28,6 +28,8 @@ const PATIENCE: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(10
 const PATIENCE_IN_CALL: [Duration; 2] = [Duration::from_secs(4), Duration::from_secs(4)];
 /// Time to write what waits.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
+/// Time for the server to close after this client said that it leaves.
+const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
 
 /// A connection in use.
 pub(super) struct Online {
@@ -424,8 +426,16 @@ impl Driver {
             self.flush().await;
         }
         if let Some(mut online) = self.online.take() {
-            let _ = tokio::time::timeout(Duration::from_secs(1), online.socket.close(None)).await;
+            let _ = tokio::time::timeout(GOODBYE_WITHIN, closed(&mut online.socket)).await;
         }
+    }
+}
+
+/// Closes and waits until the server closed, too: a socket that goes while replies wait in it unread
+/// is reset, and a reset may overtake what was said last.
+async fn closed(socket: &mut Socket) {
+    if socket.close(None).await.is_ok() {
+        while let Some(Ok(_)) = socket.next().await {}
     }
 }
 
