@@ -24,7 +24,7 @@ pub trait AdminStore: Send + Sync {
         command: ControlCommand,
     ) -> BoxFuture<'_, Result<Confirmed<ControlReply>, WriteError>>;
     /// Stores a blob.
-    fn put_blob(&self, bytes: Vec<u8>) -> BoxFuture<'_, Result<PutBlob, WriteError>>;
+    fn put_blob(&self, bytes: Arc<Vec<u8>>) -> BoxFuture<'_, Result<PutBlob, WriteError>>;
     /// A blob's content.
     fn get_blob(&self, hash: BlobHash) -> BoxFuture<'_, Result<Vec<u8>, ReadError>>;
     /// Counters of users, sorted.
@@ -50,7 +50,7 @@ impl AdminStore for Store {
         Box::pin(self.propose_control(command))
     }
 
-    fn put_blob(&self, bytes: Vec<u8>) -> BoxFuture<'_, Result<PutBlob, WriteError>> {
+    fn put_blob(&self, bytes: Arc<Vec<u8>>) -> BoxFuture<'_, Result<PutBlob, WriteError>> {
         Box::pin(Self::put_blob(self, bytes))
     }
 

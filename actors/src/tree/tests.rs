@@ -130,7 +130,7 @@ impl Rig {
         for (_, bytes) in domain.contents() {
             let file = crs_keys::update::open_inner(&bytes).unwrap();
             let size = bytes.len() as u64;
-            let put = store.put_blob(bytes).await.unwrap();
+            let put = store.put_blob(Arc::new(bytes)).await.unwrap();
             let blob = put.hash();
             let serial = store.control().version;
             let (period, created) = (file.period, file.created);

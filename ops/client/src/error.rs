@@ -82,6 +82,12 @@ pub enum ClientError {
         /// The account that is named now.
         named: AccountId,
     },
+    /// Another device has attached in this one's place, which stays away by itself.
+    #[error(
+        "another device of this user has attached in this one's place; start the command again to \
+         attach here instead"
+    )]
+    Replaced,
     /// The other side or the server sent something that the protocol does not allow.
     #[error("protocol: {0}")]
     Protocol(String),
@@ -118,6 +124,7 @@ impl ClientError {
             | Self::Journal(_)
             | Self::Crypto { .. }
             | Self::ContactChanged { .. }
+            | Self::Replaced
             | Self::Protocol(_)
             | Self::Usage(_)
             | Self::Media(_)

@@ -385,7 +385,7 @@ impl Store {
     }
 
     /// Stores a blob durably for a command to name it. Repeating it is harmless.
-    pub async fn put_blob(&self, bytes: Vec<u8>) -> Result<PutBlob, WriteError> {
+    pub async fn put_blob(&self, bytes: Arc<Vec<u8>>) -> Result<PutBlob, WriteError> {
         // A blob takes space of the disk, but none of the log.
         self.inner.admit(0)?;
         self.inner.space_for(bytes.len() as u64)?;

@@ -1,6 +1,7 @@
 //! Files of update blobs go when nothing names them, and not before.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crs_storage::command::control::{ApplyUpdate, ControlCommand, CreateAccount, UpdateRecord};
 use crs_storage::store::PutBlob;
@@ -47,7 +48,7 @@ async fn a_superseded_update_file_is_removed_and_the_newest_stays() {
     create(&store).await;
     let mut newest = None;
     for serial in 1..=3 {
-        let put = store.put_blob(vec![serial as u8; 1_000]).await.unwrap();
+        let put = store.put_blob(Arc::new(vec![serial as u8; 1_000])).await.unwrap();
         name(&store, &put, serial).await;
         newest = Some(put.hash());
         put.decided();
@@ -67,9 +68,9 @@ async fn a_blob_that_is_about_to_be_named_stays() {
     let disk = FakeDisk::new();
     let store = open(&disk, config()).await.unwrap();
     create(&store).await;
-    let put = store.put_blob(vec![1; 1_000]).await.unwrap();
+    let put = store.put_blob(Arc::new(vec![1; 1_000])).await.unwrap();
     // The same content twice, of which one try fails by name.
-    store.put_blob(vec![1; 1_000]).await.unwrap().decided();
+    store.put_blob(Arc::new(vec![1; 1_000])).await.unwrap().decided();
     assert_eq!(store.remove_unreferenced_blobs().await, Ok(0));
     name(&store, &put, 1).await;
     let hash = put.hash();
@@ -77,9 +78,9 @@ async fn a_blob_that_is_about_to_be_named_stays() {
     assert_eq!(store.remove_unreferenced_blobs().await, Ok(0));
     assert!(store.get_blob(hash).await.is_ok());
     // Nobody knows what became of the command: the blob waits for it.
-    drop(store.put_blob(vec![2; 1_000]).await.unwrap());
+    drop(store.put_blob(Arc::new(vec![2; 1_000])).await.unwrap());
     assert_eq!(store.remove_unreferenced_blobs().await, Ok(0));
-    store.put_blob(vec![3; 1_000]).await.unwrap().decided();
+    store.put_blob(Arc::new(vec![3; 1_000])).await.unwrap().decided();
     assert_eq!(store.remove_unreferenced_blobs().await, Ok(1), "refused: nobody will name it");
     store.close().await;
 }
@@ -88,7 +89,7 @@ async fn a_blob_that_is_about_to_be_named_stays() {
 async fn what_a_crash_left_between_put_and_command_is_removed() {
     let disk = FakeDisk::new();
     let store = open(&disk, config()).await.unwrap();
-    let put = store.put_blob(vec![1; 1_000]).await.unwrap();
+    let put = store.put_blob(Arc::new(vec![1; 1_000])).await.unwrap();
     disk.open(&Path::new("blobs").join(format!("{}.tmp", put.hash())), true).unwrap();
     let after = disk.kill();
     let again = open(&after, config()).await.unwrap();
@@ -105,7 +106,7 @@ async fn upkeep_removes_what_stays_unused() {
     let disk = FakeDisk::new();
     let config = crs_storage::StoreConfig { blob_idle_secs: 1, ..config() };
     let store = open(&disk, config).await.unwrap();
-    store.put_blob(vec![1; 1_000]).await.unwrap().decided();
+    store.put_blob(Arc::new(vec![1; 1_000])).await.unwrap().decided();
     assert_eq!(files(&disk).len(), 1);
     for _ in 0..1_000 {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;

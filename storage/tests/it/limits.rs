@@ -1,5 +1,6 @@
 //! Limits of the running store: reached, and refused by name.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crs_storage::WriteError;
@@ -13,11 +14,11 @@ use crate::common::{config, open, post, user};
 #[tokio::test]
 async fn a_blob_over_its_limit_is_refused() {
     let store = open(&FakeDisk::new(), config()).await.unwrap();
-    let refused = store.put_blob(vec![0; BLOB_MAX + 1]).await.unwrap_err();
+    let refused = store.put_blob(Arc::new(vec![0; BLOB_MAX + 1])).await.unwrap_err();
     let limit = BLOB_MAX as u64;
     assert_eq!(refused, WriteError::TooLarge { limit, found: limit + 1 });
     // More than the log has room for: a blob does not go into the log.
-    assert!(store.put_blob(vec![7; 4 << 20]).await.is_ok());
+    assert!(store.put_blob(Arc::new(vec![7; 4 << 20])).await.is_ok());
     store.close().await;
 }
 

@@ -11,8 +11,20 @@ use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Bytes, written as standard base64 with padding (RFC 4648 §4).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Bytes64(pub Vec<u8>);
+
+/// Bytes shown of a longer value.
+const SHOWN: usize = 24;
+
+/// The beginning and the length: offers and messages would fill the log.
+impl fmt::Debug for Bytes64 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = &self.0[..self.0.len().min(SHOWN)];
+        let more = if shown.len() < self.0.len() { "…" } else { "" };
+        write!(f, "Bytes64({}{more}, {} bytes)", Base64Display::new(shown, &STANDARD), self.0.len())
+    }
+}
 
 impl Serialize for Bytes64 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -120,13 +120,14 @@ async fn finish(
     check(context, account, &opened.update, decision.force)?;
     let replace_key = opened.pin == PinOutcome::Succeeded;
     let Opened { update, inner_bytes, cms_key, .. } = opened;
-    store(context, account, &update, &inner_bytes, (cms_key, replace_key)).await?;
+    let inner = Arc::new(inner_bytes);
+    store(context, account, &update, &inner, (cms_key, replace_key)).await?;
     let loaded = context.loaded().await;
     let closed = end_revoked(context, account);
     if let Some(loaded) = context.accounts.view().account(&account.id) {
         offer::to_attached(context, loaded).await;
     }
-    copy(context, account, update.period, inner_bytes).await?;
+    copy(context, account, update.period, inner).await?;
     context.notify(SystemEvent::UpdateApplied);
     if !loaded {
         let message = "the update is stored, but this node has not loaded it yet";
@@ -226,10 +227,10 @@ async fn store(
     context: &AdminContext,
     account: &Account,
     update: &UpdateFile,
-    inner: &[u8],
+    inner: &Arc<Vec<u8>>,
     (cms_key, replace_key): (CmsPublicKey, bool),
 ) -> Result<(), AdminError> {
-    let put = context.store.put_blob(inner.to_vec()).await.map_err(|e| errors::write(&e))?;
+    let put = context.store.put_blob(Arc::clone(inner)).await.map_err(|e| errors::write(&e))?;
     let now = context.now();
     let command = ApplyUpdate {
         account: account.id.clone(),
@@ -265,7 +266,7 @@ async fn copy(
     context: &AdminContext,
     account: &Account,
     period: Period,
-    bytes: Vec<u8>,
+    bytes: Arc<Vec<u8>>,
 ) -> Result<(), AdminError> {
     let (root, id) = (context.facts.accounts_dir.clone(), account.id.clone());
     let path = files::directory(&root, &id).join(period.to_string());

@@ -146,13 +146,13 @@ impl AdminStore for MemoryStore {
         })
     }
 
-    fn put_blob(&self, bytes: Vec<u8>) -> BoxFuture<'_, Result<PutBlob, WriteError>> {
+    fn put_blob(&self, bytes: Arc<Vec<u8>>) -> BoxFuture<'_, Result<PutBlob, WriteError>> {
         let mut blobs = self.blobs.0.lock().unwrap();
         // Not a hash, but different for each blob of a test.
         let hash = BlobHash([u8::try_from(blobs.len()).unwrap() + 1; 32]);
-        let known = blobs.iter().find(|(_, known)| **known == bytes).map(|(hash, _)| *hash);
+        let known = blobs.iter().find(|(_, known)| **known == *bytes).map(|(hash, _)| *hash);
         let hash = known.unwrap_or(hash);
-        blobs.insert(hash, bytes);
+        blobs.insert(hash, bytes.to_vec());
         Box::pin(async move { Ok(PutBlob::new(hash)) })
     }
 

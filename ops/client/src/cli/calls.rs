@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crs_client::media::wav::{Audio, WavError};
-use crs_client::{CallMedia, ClientError, Event};
+use crs_client::{CallMedia, Client, ClientError, Event};
 use crs_proto::wire::call::HangupReason;
 use crs_types::Uri;
 use tokio::time::Instant;
@@ -97,30 +97,39 @@ pub(crate) async fn call(context: &Context, args: CallArgs) -> Result<ExitCode, 
 pub(crate) async fn answer(context: &Context, args: AnswerArgs) -> Result<ExitCode, ClientError> {
     args.media.check().await?;
     let client = context.attached().await?;
+    let answered = answered(context, &client, args).await;
+    client.close().await;
+    Ok(if answered? { ExitCode::SUCCESS } else { ExitCode::from(NOT_IN_TIME) })
+}
+
+/// Answers what rings until it is enough, or time; true when there was such a call.
+async fn answered(
+    context: &Context,
+    client: &Client,
+    args: AnswerArgs,
+) -> Result<bool, ClientError> {
     let mut interrupts = super::interrupts()?;
     let deadline = args.within.map(|within| Instant::now() + within);
     let mut answered = false;
     loop {
-        let event = super::next_event(&client, deadline, &mut interrupts).await;
-        let Some(event) = event else { break };
+        let event = super::next_event(client, deadline, &mut interrupts).await;
+        let Some(event) = event else { return Ok(answered) };
         context.out.event(&event);
-        if let Event::Incoming(incoming) = event {
-            let result = tokio::select! {
-                result = client.answer(incoming.session, args.media.media()) => result,
-                _ = interrupts.recv() => break,
-            };
-            match result {
-                Ok(report) => {
-                    answered |= report.answered;
-                    context.out.report(&report);
-                }
-                Err(error) => context.out.error(&error),
+        super::still_here(&event)?;
+        let Event::Incoming(incoming) = event else { continue };
+        let result = tokio::select! {
+            result = client.answer(incoming.session, args.media.media()) => result,
+            _ = interrupts.recv() => return Ok(answered),
+        };
+        match result {
+            Ok(report) => {
+                answered |= report.answered;
+                context.out.report(&report);
             }
-            if args.once {
-                break;
-            }
+            Err(error) => context.out.error(&error),
+        }
+        if args.once {
+            return Ok(answered);
         }
     }
-    client.close().await;
-    Ok(if answered { ExitCode::SUCCESS } else { ExitCode::from(NOT_IN_TIME) })
 }

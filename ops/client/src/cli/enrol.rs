@@ -87,9 +87,8 @@ fn ask() -> Result<String, ClientError> {
         let why = "no PIN, and no terminal to ask for it: give --pin or set CRS_PIN";
         return Err(ClientError::Usage(why.to_owned()));
     }
-    eprint!("PIN: ");
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line)?;
+    // Nobody who looks over the shoulder or at a recorded terminal is to have it.
+    let line = rpassword::prompt_password("PIN (is not shown): ")?;
     match line.trim() {
         "" => Err(ClientError::Usage("no PIN was typed: it came with the bundle".to_owned())),
         pin => Ok(pin.to_owned()),

@@ -79,7 +79,8 @@ pub(crate) async fn run(context: &Context, media: MediaArgs) -> Result<ExitCode,
     let mut ringing: Option<SessionId> = None;
     let mut reading = true;
     let mut interrupts = super::interrupts()?;
-    loop {
+    let mut here = Ok(());
+    while here.is_ok() {
         tokio::select! {
             event = client.next_event() => match event {
                 Some(event) => {
@@ -88,6 +89,7 @@ pub(crate) async fn run(context: &Context, media: MediaArgs) -> Result<ExitCode,
                     if let Err(error) = note(&client, &event, &mut ringing).await {
                         context.out.error(&error);
                     }
+                    here = super::still_here(&event);
                 }
                 None => break,
             },
@@ -110,7 +112,7 @@ pub(crate) async fn run(context: &Context, media: MediaArgs) -> Result<ExitCode,
     if let Ok(client) = Arc::try_unwrap(client) {
         client.close().await;
     }
-    Ok(ExitCode::SUCCESS)
+    here.map(|()| ExitCode::SUCCESS)
 }
 
 /// A line that is no text is answered like one that is no command, and the next one is read.

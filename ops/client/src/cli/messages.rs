@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crs_client::{ClientError, Event};
+use crs_client::{Client, ClientError, Event};
 use crs_types::Uri;
 use serde_json::json;
 use tokio::time::Instant;
@@ -37,7 +37,7 @@ pub(crate) async fn send(context: &Context, args: SendArgs) -> Result<ExitCode, 
         if text == "-" { tokio::task::spawn_blocking(read_text).await } else { Ok(Ok(text)) };
     let text = text.map_err(|_| ClientError::Closed)??;
     // The message is on disk first, whether or not there is a connection.
-    let client = crs_client::Client::open(&context.profile, context.options.clone()).await?;
+    let client = Client::open(&context.profile, context.options.clone()).await?;
     let sent = client.send_confirmed(&to, text.as_bytes(), within).await;
     let trouble = client.status().trouble;
     client.close().await;
@@ -62,22 +62,33 @@ pub(crate) async fn send(context: &Context, args: SendArgs) -> Result<ExitCode, 
 
 pub(crate) async fn receive(context: &Context, args: ReceiveArgs) -> Result<ExitCode, ClientError> {
     let client = context.attached().await?;
+    let count = args.count;
+    let got = received(context, &client, args).await;
+    client.close().await;
+    let got = got?;
+    let short = count.is_some_and(|count| got < count);
+    Ok(if short { ExitCode::from(NOT_IN_TIME) } else { ExitCode::SUCCESS })
+}
+
+/// Shows what comes until it is enough, or time; returns how many messages came.
+async fn received(
+    context: &Context,
+    client: &Client,
+    args: ReceiveArgs,
+) -> Result<u64, ClientError> {
     let mut interrupts = super::interrupts()?;
     let deadline = args.within.map(|within| Instant::now() + within);
     let mut got = 0;
     while args.count.is_none_or(|count| got < count) {
-        let event = super::next_event(&client, deadline, &mut interrupts).await;
+        let event = super::next_event(client, deadline, &mut interrupts).await;
         let Some(event) = event else { break };
+        context.out.event(&event);
         match &event {
             Event::Message(message) => {
-                context.out.event(&event);
                 client.done(message.seq).await?;
                 got += 1;
             }
-            Event::Receipt { seq, .. } => {
-                context.out.event(&event);
-                client.done(*seq).await?;
-            }
+            Event::Receipt { seq, .. } => client.done(*seq).await?,
             Event::Attached { .. }
             | Event::Disconnected { .. }
             | Event::Denied { .. }
@@ -88,12 +99,10 @@ pub(crate) async fn receive(context: &Context, args: ReceiveArgs) -> Result<Exit
             | Event::CallEnded { .. }
             | Event::ContactChanged { .. }
             | Event::StorageFailed { .. }
-            | Event::Updated { .. } => context.out.event(&event),
+            | Event::Updated { .. } => super::still_here(&event)?,
         }
     }
-    client.close().await;
-    let short = args.count.is_some_and(|count| got < count);
-    Ok(if short { ExitCode::from(NOT_IN_TIME) } else { ExitCode::SUCCESS })
+    Ok(got)
 }
 
 fn read_text() -> Result<String, ClientError> {

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use crs_client::{Client, ClientError, Event, Options};
-use crs_proto::wire::life::Role;
+use crs_proto::wire::life::{Role, UnregisteredReason};
 use crs_types::{SystemClock, Uri};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
@@ -231,6 +231,13 @@ async fn next_event(
     }
 }
 
+/// Nothing comes any more when another device has taken this one's place: a program that went on
+/// waiting would look as if it were reachable.
+fn still_here(event: &Event) -> Result<(), ClientError> {
+    let replaced = Event::Unregistered { reason: UnregisteredReason::Replaced };
+    if *event == replaced { Err(ClientError::Replaced) } else { Ok(()) }
+}
+
 fn exit_code(error: &ClientError) -> u8 {
     match error {
         ClientError::Connect { .. } | ClientError::Timeout(_) | ClientError::Disconnected => {
@@ -245,6 +252,7 @@ fn exit_code(error: &ClientError) -> u8 {
         | ClientError::Journal(_)
         | ClientError::Crypto { .. }
         | ClientError::ContactChanged { .. }
+        | ClientError::Replaced
         | ClientError::Protocol(_)
         | ClientError::Usage(_)
         | ClientError::Media(_)

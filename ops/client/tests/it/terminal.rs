@@ -9,6 +9,7 @@ use crs_client::media::Codec;
 use crs_client::media::wav::Audio;
 use crs_client::profile::Profile;
 use crs_proto::codec::Op;
+use crs_proto::wire::life::UnregisteredReason;
 use serde_json::Value;
 
 use crate::server::{Fault, Server};
@@ -88,6 +89,19 @@ async fn an_interrupt_ends_whatever_waits_for_a_time() {
         let output = ends(child).await;
         let expected = if arguments[0] == "receive" { 0 } else { 3 };
         assert_eq!(output.status.code(), Some(expected), "{arguments:?}: {output:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_was_replaced_does_not_look_as_if_it_waited() {
+    let replaced = Fault::Ended(UnregisteredReason::Replaced);
+    for arguments in [vec!["receive", "--for", "2h"], vec!["answer", "--for", "2h"], vec!["run"]] {
+        let server = Server::start(1, &[("attach", 1, replaced)]).await;
+        let folder = tempfile::tempdir().unwrap();
+        let path = profile(folder.path(), &server, 0);
+        let output = ends(command(&path, &arguments).spawn().unwrap()).await;
+        let (code, said) = failed(&output);
+        assert!(code == Some(1) && said.contains("another device"), "{arguments:?}: {said}");
     }
 }
 
