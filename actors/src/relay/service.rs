@@ -184,11 +184,15 @@ impl MediaRelay for RelayService {
         let _ = self.shared.handle.try_cast(RelayMsg::Refresh(id));
     }
 
-    fn report(&self, id: AllocationId) -> BoxFuture<'static, Option<MediaReport>> {
+    fn report(
+        &self,
+        id: AllocationId,
+    ) -> BoxFuture<'static, Result<Option<MediaReport>, RelayFailure>> {
         let handle = self.shared.handle.get();
         Box::pin(async move {
+            let handle = handle.ok_or(RelayFailure::Unavailable)?;
             let ask = |reply| RelayMsg::Report(id, reply);
-            handle?.call(ask, CALL_TIMEOUT).await.ok().flatten()
+            handle.call(ask, CALL_TIMEOUT).await.map_err(|_| RelayFailure::Unavailable)
         })
     }
 }

@@ -65,7 +65,7 @@ async fn bound(leg: Leg) -> UdpSocket {
 /// Asks until the answer is as wanted; each question is a round trip through the actor.
 async fn until_bound(relay: &RelayService, id: AllocationId) {
     for _ in 0..10_000 {
-        let report = relay.report(id).await.unwrap();
+        let report = relay.report(id).await.unwrap().unwrap();
         if [report.caller.path, report.callee.path] == [LegPath::Bound; 2] {
             return;
         }
@@ -83,7 +83,7 @@ async fn legs_are_made_bound_reported_shown_and_freed() {
     let id = lease.id();
     assert_ne!(caller.leg, callee.leg);
     assert_eq!(caller.lifetime_ms, 60_000);
-    let report = relay.report(id).await.unwrap();
+    let report = relay.report(id).await.unwrap().unwrap();
     assert_eq!(report.caller.path, LegPath::NeverBound);
     assert!(report.callee.last_packet.is_none());
     let (a, b) = (bound(caller).await, bound(callee).await);
@@ -95,7 +95,7 @@ async fn legs_are_made_bound_reported_shown_and_freed() {
         b.recv(&mut bytes).unwrap()
     });
     assert_eq!(passed.await.unwrap(), 20);
-    let report = relay.report(id).await.unwrap();
+    let report = relay.report(id).await.unwrap().unwrap();
     assert!(report.caller.last_packet.is_some() && report.callee.last_packet.is_none());
     let shown = relay.resources().await;
     assert_eq!(shown.len(), 1);
@@ -104,7 +104,7 @@ async fn legs_are_made_bound_reported_shown_and_freed() {
     assert!(shown[0].last_active.is_some());
     assert_eq!(relay.counters().types[0].tx, 1);
     drop(lease);
-    assert!(relay.report(id).await.is_none());
+    assert!(relay.report(id).await.unwrap().is_none());
     assert!(relay.resources().await.is_empty());
 }
 
@@ -140,7 +140,7 @@ async fn an_allocation_ends_with_its_actor() {
     let children = relay.shared_for_tests().allocations.cell().get_children();
     children.iter().for_each(|child| child.kill());
     for _ in 0..10_000 {
-        if relay.report(made.lease.id()).await.is_none() {
+        if relay.report(made.lease.id()).await.is_ok_and(|report| report.is_none()) {
             return;
         }
         tokio::task::yield_now().await;

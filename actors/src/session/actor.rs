@@ -318,8 +318,11 @@ impl State {
         let report = self.arguments.relay.report(lease.id());
         let own = self.own.clone();
         self.asking = Some(OwnedTask::spawn(async move {
-            // Refused: the core asks again.
-            let _ = own.try_cast(SessionMsg::Media(report.await));
+            // A relay that is too busy to answer has not lost the call's legs. The core asks again,
+            // also when this is refused.
+            if let Ok(report) = report.await {
+                let _ = own.try_cast(SessionMsg::Media(report));
+            }
         }));
     }
 

@@ -62,8 +62,11 @@ pub trait MediaRelay: Send + Sync {
     /// Keeps the unbound legs of an allocation alive.
     fn refresh(&self, id: AllocationId);
     /// What has been seen of both legs, with times of the node's clock; `None` when the allocation
-    /// is gone.
-    fn report(&self, id: AllocationId) -> BoxFuture<'static, Option<MediaReport>>;
+    /// is gone, an error when the relay does not answer now and nothing is known.
+    fn report(
+        &self,
+        id: AllocationId,
+    ) -> BoxFuture<'static, Result<Option<MediaReport>, RelayFailure>>;
 }
 
 /// A node without media.
@@ -81,7 +84,10 @@ impl MediaRelay for NoRelay {
 
     fn refresh(&self, _: AllocationId) {}
 
-    fn report(&self, _: AllocationId) -> BoxFuture<'static, Option<MediaReport>> {
-        Box::pin(async { None })
+    fn report(
+        &self,
+        _: AllocationId,
+    ) -> BoxFuture<'static, Result<Option<MediaReport>, RelayFailure>> {
+        Box::pin(async { Ok(None) })
     }
 }

@@ -92,12 +92,15 @@ impl MediaRelay for FakeRelay {
         *self.refreshed.lock().unwrap() += 1;
     }
 
-    fn report(&self, _: AllocationId) -> BoxFuture<'static, Option<MediaReport>> {
+    fn report(
+        &self,
+        _: AllocationId,
+    ) -> BoxFuture<'static, Result<Option<MediaReport>, RelayFailure>> {
         let leg = LegReport { path: LegPath::NeverBound, last_packet: None };
         if self.lost {
-            return Box::pin(async { None });
+            return Box::pin(async { Ok(None) });
         }
-        Box::pin(async move { Some(MediaReport { caller: leg, callee: leg }) })
+        Box::pin(async move { Ok(Some(MediaReport { caller: leg, callee: leg })) })
     }
 }
 

@@ -16,10 +16,11 @@ use super::control_state::ControlMachine;
 use super::log_store::decode_entry;
 use super::mailbox_state::{Applied, MailboxMachine};
 use super::snapshot::{self, Meta, SnapshotError, SnapshotFile, SnapshotReader, SnapshotWriter};
+use super::state_error::StateError;
 use super::types::{Command, Replies, TypeConfig};
 use crate::command::mailbox::Effects;
 use crate::table::TableError;
-use crate::wal::{GroupWal, WalError, is_full};
+use crate::wal::GroupWal;
 
 /// Pause before failed tables are tried again.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -51,27 +52,15 @@ pub(crate) struct GroupState {
     wal: GroupWal,
     applied: Mutex<Applied>,
     current: Mutex<Option<(Meta, SnapshotFile)>>,
+    /// Held while a snapshot is written, and while one is read to make the tables anew: neither may
+    /// remove or replace what the other is at. Taken after `applied`, never before it.
+    files: Mutex<()>,
     /// A snapshot that was just made for Raft to take over.
     ready: Mutex<Option<(Meta, SnapshotFile)>>,
     pub(crate) broken: AtomicBool,
     pub(crate) rebuilds: Arc<AtomicU64>,
     pub(crate) stop: Arc<AtomicBool>,
     hook: EffectHook,
-}
-
-/// Why state cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StateError {
-    #[error(transparent)]
-    Table(#[from] TableError),
-    #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
-    #[error(transparent)]
-    Wal(#[from] WalError),
-    #[error("entry of the log: {0}")]
-    Entry(#[from] crs_types::envelope::DecodeError),
-    #[error("the store is closing")]
-    Closing,
 }
 
 impl GroupState {
@@ -94,6 +83,7 @@ impl GroupState {
             wal,
             applied: Mutex::default(),
             current: Mutex::default(),
+            files: Mutex::default(),
             ready: Mutex::default(),
             broken: AtomicBool::new(false),
             rebuilds,
@@ -176,33 +166,43 @@ impl GroupState {
 
     /// Makes a snapshot of what is applied.
     pub(crate) fn make_snapshot(&self) -> Result<(Meta, SnapshotFile), StateError> {
-        let made = match &self.machine {
+        match &self.machine {
             Machine::Control(machine) => {
-                let (applied, rows) = {
+                let (files, applied, rows) = {
                     let applied = self.lock_applied();
-                    (applied.clone(), machine.to_rows()?)
+                    (self.lock_files(), applied.clone(), machine.to_rows()?)
                 };
                 let mut rows = Some(rows);
-                self.write_snapshot(&applied, || Ok(rows.take().unwrap_or_default()))
+                let made = self.write_snapshot(&applied, || Ok(rows.take().unwrap_or_default()));
+                self.publish(&files, made?)
             }
             Machine::Mailbox(machine) => {
-                let applied = {
+                let (files, applied) = {
                     // The lock keeps an apply from coming between the state and its mark.
                     let applied = self.lock_applied();
+                    let files = self.lock_files();
                     machine.settle_bodies()?;
                     machine.begin_view()?;
-                    applied.clone()
+                    (files, applied.clone())
                 };
-                let made =
-                    self.write_snapshot(&applied, || Ok(machine.next_view()?)).and_then(|made| {
-                        machine.bodies.sync().map_err(SnapshotError::bodies)?;
-                        Ok(made)
-                    });
+                let next = || machine.next_view()?.ok_or(StateError::Interrupted);
+                let made = self.write_snapshot(&applied, next).and_then(|made| {
+                    machine.bodies.sync().map_err(SnapshotError::bodies)?;
+                    Ok(made)
+                });
                 machine.end_view();
-                made
+                self.publish(&files, made?)
             }
-        };
-        let (meta, file) = made?.finish()?;
+        }
+    }
+
+    /// Gives a written snapshot its name.
+    fn publish(
+        &self,
+        _files: &MutexGuard<'_, ()>,
+        made: SnapshotWriter,
+    ) -> Result<(Meta, SnapshotFile), StateError> {
+        let (meta, file) = made.finish()?;
         *self.lock_current() = Some((meta.clone(), file.clone()));
         Ok((meta, file))
     }
@@ -221,6 +221,7 @@ impl GroupState {
     /// Replaces everything by a received snapshot file.
     pub(crate) fn install(&self, meta: &Meta, file: &SnapshotFile) -> Result<(), StateError> {
         let mut applied = self.lock_applied();
+        let _files = self.take_files();
         // Once it is in place, a crash at any later step finds tables that are behind it and
         // fills them again.
         let file = snapshot::adopt(&self.disk, self.group, file)?;
@@ -284,6 +285,7 @@ impl GroupState {
     /// Empties the tables and brings them back to `applied` from snapshot and log.
     fn rebuild(&self, applied: &Applied) -> Result<(), StateError> {
         self.rebuilds.fetch_add(1, Ordering::Relaxed);
+        let _files = self.take_files();
         let reader = self.newest_snapshot()?;
         let mut now: Applied = match reader {
             Some(reader) => {
@@ -305,9 +307,15 @@ impl GroupState {
             }
             let entries = page.iter().map(|(mark, bytes)| decode_entry(*mark, bytes));
             let entries = entries.collect::<Result<Vec<_>, _>>()?;
+            follows(start, entries.first())?;
             let batches: Vec<(u64, &[Command])> = entries.iter().map(commands).collect();
             now = advanced(&now, &entries);
             self.apply_once(&batches, &now)?;
+        }
+        let reached = now.0.map_or(0, |id| id.index + 1);
+        if reached < end {
+            // Tables that lack something must not pass for whole.
+            follows(reached, None)?;
         }
         tracing::info!(group = %self.group, "tables rebuilt from snapshot and log");
         Ok(())
@@ -414,6 +422,19 @@ impl GroupState {
         }
     }
 
+    /// For making the tables anew, with `applied` held: a snapshot that is being taken is given up,
+    /// for what it shows is about to go. One that waits for `applied` has not begun.
+    fn take_files(&self) -> MutexGuard<'_, ()> {
+        if let Machine::Mailbox(machine) = &self.machine {
+            machine.end_view();
+        }
+        self.lock_files()
+    }
+
+    fn lock_files(&self) -> MutexGuard<'_, ()> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock_applied(&self) -> MutexGuard<'_, Applied> {
         self.applied.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -423,17 +444,10 @@ impl GroupState {
     }
 }
 
-impl StateError {
-    /// True when the disk is full: worth trying again later, unlike everything else.
-    pub(crate) fn is_disk_full(&self) -> bool {
-        match self {
-            Self::Table(TableError::DiskFull(_)) => true,
-            Self::Snapshot(SnapshotError::Io { source, .. }) => is_full(source),
-            Self::Table(_) | Self::Snapshot(_) | Self::Wal(_) | Self::Entry(_) | Self::Closing => {
-                false
-            }
-        }
-    }
+/// Checks that a page of the log begins where it should: it never skips what is still needed.
+fn follows(expected: u64, first: Option<&Entry<TypeConfig>>) -> Result<(), StateError> {
+    let found = first.map(|entry| entry.log_id.index);
+    if found == Some(expected) { Ok(()) } else { Err(StateError::Gap { expected, found }) }
 }
 
 /// The commands of an entry, with its index.

@@ -9,8 +9,9 @@ use openraft::{
     StorageIOError, StoredMembership,
 };
 
-use super::group_state::{GroupState, StateError};
+use super::group_state::GroupState;
 use super::snapshot::SnapshotFile;
+use super::state_error::StateError;
 use super::types::{Replies, TypeConfig};
 
 /// A group's state machine.
@@ -43,7 +44,13 @@ impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
         let (meta, file) = self
             .blocking(|state| match state.take_ready() {
                 Some(ready) => Ok(ready),
-                None => state.make_snapshot(),
+                None => loop {
+                    // To Raft a snapshot that fails is the end; this one has only to begin again.
+                    match state.make_snapshot() {
+                        Err(StateError::Interrupted) => {}
+                        made => break made,
+                    }
+                },
             })
             .await?;
         Ok(Snapshot { meta, snapshot: Box::new(file) })

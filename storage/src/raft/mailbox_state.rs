@@ -216,11 +216,12 @@ impl MailboxMachine {
         Ok(applied)
     }
 
-    /// The next rows of the snapshot; empty at its end.
-    pub(crate) fn next_view(&self) -> Result<Rows, TableError> {
+    /// The next rows of the snapshot, empty at its end; `None` when it was ended, because the
+    /// tables are made anew.
+    pub(crate) fn next_view(&self) -> Result<Option<Rows>, TableError> {
         let mut guard = self.view();
         let table = self.table();
-        let Some(view) = guard.as_mut() else { return Ok(Vec::new()) };
+        let Some(view) = guard.as_mut() else { return Ok(None) };
         loop {
             // The smallest key after the cursor is the cursor and a zero byte.
             let from =
@@ -241,7 +242,7 @@ impl MailboxMachine {
             view.cursor = if ended { Some(vec![LOCAL]) } else { last };
             let rows: Rows = merged.into_iter().filter_map(|(k, v)| v.map(|v| (k, v))).collect();
             if !rows.is_empty() || ended {
-                return Ok(rows);
+                return Ok(Some(rows));
             }
         }
     }
@@ -388,7 +389,7 @@ fn segments_of(counters: &Rows) -> BTreeSet<u64> {
 }
 
 /// The segment body that a row names, when it is an item with one.
-fn body_of(key: &[u8], value: &[u8]) -> Result<Option<BlobHash>, TableError> {
+pub(super) fn body_of(key: &[u8], value: &[u8]) -> Result<Option<BlobHash>, TableError> {
     if key.first() != Some(&b'i') {
         return Ok(None);
     }

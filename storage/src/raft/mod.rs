@@ -8,6 +8,7 @@ mod machine;
 mod mailbox_state;
 pub mod snapshot;
 mod snapshot_table;
+mod state_error;
 pub mod types;
 
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub use snapshot_table::fuzz_snapshot;
 pub use types::{Batch, Command, Replies, Reply, TypeConfig};
 
 pub(crate) use control_state::ControlMachine;
-pub(crate) use group_state::{EffectHook, GroupState, Machine, StateError};
+pub(crate) use group_state::{EffectHook, GroupState, Machine};
 pub(crate) use mailbox_state::MailboxMachine;
 pub(crate) use snapshot_table::SnapshotTable;
+pub(crate) use state_error::StateError;

@@ -342,6 +342,8 @@ impl From<StateError> for OpenError {
             }
             StateError::Wal(error) => error.into(),
             StateError::Entry(error) => io("wal", std::io::Error::other(error.to_string())),
+            StateError::Gap { .. } => io("wal", std::io::Error::other(error.to_string())),
+            StateError::Interrupted => io("snapshot", std::io::Error::other(error.to_string())),
             StateError::Closing => io("store", std::io::Error::other("closing")),
         }
     }

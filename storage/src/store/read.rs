@@ -160,7 +160,11 @@ fn mail_item(
                 BodyRef::Segment { hash, .. } => match machine.body(hash)? {
                     Some(body) => Body::from(body),
                     None if machine.table().get(key)?.is_none() => return Ok(None),
-                    None => return Err(TableError::Body(mid)),
+                    // It may have moved to another segment between its place and itself.
+                    None => match machine.body(hash)? {
+                        Some(body) => Body::from(body),
+                        None => return Err(TableError::Body(mid)),
+                    },
                 },
             };
             let (from, account) = (from.uri, from.account);

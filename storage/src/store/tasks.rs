@@ -343,8 +343,8 @@ impl Inner {
                     self.fail(&format!("group {id}: {fatal}"));
                 }
             }
-            Ok(Err(failure)) if failure.is_disk_full() => {
-                tracing::warn!(group = %id, %failure, "no room for a snapshot; trying again later");
+            Ok(Err(failure)) if failure.passes() => {
+                tracing::warn!(group = %id, %failure, "no snapshot now; trying again later");
             }
             Ok(Err(failure)) => self.fail(&format!("snapshot of group {id}: {failure}")),
             Err(panicked) => self.fail(&format!("snapshot of group {id}: {panicked}")),

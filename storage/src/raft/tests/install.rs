@@ -1,7 +1,7 @@
 //! Taking over a snapshot: power loss at every step leaves all or nothing, damage is refused.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crs_types::disk::Disk;
 use crs_types::{AccountId, GroupId, MessageId, SystemClock, Timestamp, Uri};
@@ -102,6 +102,33 @@ fn power_loss_at_every_step_of_an_install_leaves_all_or_nothing() {
         die_at += 1;
     }
     assert!(die_at >= 3 && kept >= 1, "{die_at} steps, kept {kept} times");
+}
+
+/// A snapshot that is being taken when the tables are made anew would lack what was not copied yet.
+#[test]
+fn a_snapshot_is_given_up_when_the_tables_are_made_anew() {
+    let disk = FakeDisk::new();
+    let (_wal, state) = open(&disk);
+    let Machine::Mailbox(machine) = &state.machine else { panic!("a mailbox group") };
+    machine.begin_view().unwrap();
+    assert!(machine.next_view().unwrap().is_some());
+    state.broken.store(true, Ordering::Release);
+    state.heal().unwrap();
+    assert_eq!(machine.next_view().unwrap(), None);
+    state.apply(&(1..=3).map(entry).collect::<Vec<_>>()).unwrap();
+    assert!(state.make_snapshot().is_ok(), "the next one is whole");
+}
+
+/// Tables that cannot be brought to where they were are not whole.
+#[test]
+fn a_rebuild_that_misses_entries_fails() {
+    let disk = FakeDisk::new();
+    let (_wal, state) = open(&disk);
+    // Applied, and in no log.
+    state.apply(&(1..=3).map(entry).collect::<Vec<_>>()).unwrap();
+    state.broken.store(true, Ordering::Release);
+    let failed = state.heal().unwrap_err();
+    assert!(matches!(failed, StateError::Gap { expected: 0, found: None }), "{failed}");
 }
 
 /// CS-06: a flipped bit anywhere in a snapshot is noticed by who is sent it and by who made it.

@@ -10,7 +10,7 @@ use crate::body::Bodies;
 use crate::command::mailbox::{Ack, Post, Quota};
 use crate::command::{Body, MailboxCommand, UserKey};
 use crate::raft::MailboxMachine;
-use crate::raft::mailbox_state::Applied;
+use crate::raft::mailbox_state::{Applied, body_of};
 use crate::raft::types::Command;
 use crate::table::memory::{MemoryEngine, MemoryKv};
 use crate::table::{Changes, Engine, Kv, Rows, TableError};
@@ -126,4 +126,34 @@ fn segments_go_with_their_last_body_and_no_others_are_looked_at() {
     let machine = open();
     apply(&machine, ack(PER_SEGMENT + 1..=PER_SEGMENT + 1));
     assert_eq!(segments(), 3, "what an earlier run left goes at the first release");
+}
+
+/// One rotten record must not take those behind it along when its segment is emptied.
+#[test]
+fn a_damaged_segment_stays_while_somebody_needs_what_is_behind_the_damage() {
+    let fake = FakeDisk::new();
+    let disk: Arc<dyn Disk> = Arc::new(fake.clone());
+    let config =
+        WalConfig { segment_bytes: 1 << 16, reserve_bytes: 1 << 16, ..WalConfig::default() };
+    let wal = Wal::open(Arc::clone(&disk), Arc::new(SystemClock::new()), &config).unwrap();
+    let bodies = Bodies::open(Arc::clone(&disk), GROUP, 8 << 20).unwrap();
+    let engine = Arc::new(MemoryEngine::default());
+    let machine =
+        MailboxMachine::open("m".to_owned(), engine, bodies, wal.group(GROUP), 1 << 20).unwrap();
+    let apply = |command| drop(machine.apply(&[(1, &[command])], &Applied::default()).unwrap());
+    (1..=PER_SEGMENT + 1).for_each(|n| apply(post(n)));
+    apply(ack(1..=PER_SEGMENT - 2));
+    let readable = || {
+        let rows = machine.table().range(b"i", b"j", usize::MAX).unwrap();
+        let bodies = rows.iter().filter_map(|(key, value)| body_of(key, value).unwrap());
+        bodies.filter(|name| machine.body(*name).unwrap().is_some()).count()
+    };
+    assert_eq!(readable(), 3);
+    let [segment] = machine.sparse_segments().unwrap()[..] else { panic!("one to empty") };
+    let folder = std::path::PathBuf::from(format!("bodies/{GROUP}"));
+    fake.flip_bit(&folder.join(format!("{segment:016x}.seg")), 3 * BODY);
+    while !machine.empty_segment(segment).unwrap() {}
+    assert_eq!(readable(), 3, "intact bodies behind the damage");
+    apply(ack(PER_SEGMENT - 1..=PER_SEGMENT));
+    assert_eq!(disk.list(&folder).unwrap().len(), 1, "it goes with its last body");
 }
