@@ -52,9 +52,6 @@ impl Actor for Connection {
         let mut state = State::new(context, established, myself)?;
         op::welcome::send(&mut state);
         state.arm();
-        // What was revoked since its certificate was looked at: whoever reviews the others did not
-        // find this one among them.
-        on_review(&mut state);
         Ok(state)
     }
 

@@ -184,9 +184,10 @@ pub(crate) fn seal(
     mid: MessageId,
     plain: &[u8],
     rng: &mut dyn Rng,
-    now: Timestamp,
 ) -> Result<Vec<u8>, ClientError> {
-    let sender = identity.signing_keys(now)?;
+    // Receivers look at the certificate as of the message's time: one that was written before the
+    // month ended is signed with that month's keys, whenever it is sealed.
+    let sender = identity.signing_keys(mid.claimed_time())?;
     let route = Route {
         from_account: identity.account.clone(),
         from: identity.uri.clone(),
@@ -311,3 +312,6 @@ fn trusted_accounts(trust: &Trust) -> Vec<TrustedAccount> {
 pub(crate) fn crypto<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> ClientError {
     move |error| ClientError::Crypto { what, why: error.to_string() }
 }
+
+#[cfg(test)]
+mod tests;

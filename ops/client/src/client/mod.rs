@@ -70,9 +70,10 @@ impl Client {
     /// when the server does not let this client in.
     pub async fn wait_attached(&self, within: Duration) -> Result<(), ClientError> {
         let mut status = self.status.clone();
-        let wait = status.wait_for(|s| s.attached || s.refused);
+        let wait = status.wait_for(|s| s.attached || s.refused || s.replaced);
         match tokio::time::timeout(within, wait).await {
             Ok(Ok(status)) if status.attached => Ok(()),
+            Ok(Ok(status)) if status.replaced => Err(ClientError::Replaced),
             Ok(Ok(status)) => Err(not_admitted(&status)),
             Ok(Err(_)) => Err(ClientError::Closed),
             Err(_) => Err(ClientError::Connect {

@@ -286,6 +286,7 @@ impl Driver {
             UnregisteredReason::Replaced => {
                 self.end_calls(HangupReason::ClientLost);
                 self.stopped(&why);
+                self.status.send_modify(|s| s.replaced = true);
             }
             // As after a denial: slowly, so that nobody has to start the client anew when the
             // operator lets the user in again.

@@ -348,7 +348,7 @@ impl Driver {
         let now = self.options.clock.now();
         let receiver = crypto::receiver_key(self.profile.identity(), &found, now)?;
         self.recognise(&found.uri, &found.account)?;
-        crypto::seal(self.profile.identity(), &receiver, mid, plain, &mut self.rng, now)
+        crypto::seal(self.profile.identity(), &receiver, mid, plain, &mut self.rng)
     }
 
     pub(super) fn lookup(&mut self, uri: Uri, reply: Reply<Found>) {

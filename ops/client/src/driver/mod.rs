@@ -40,6 +40,8 @@ pub struct Status {
     pub attached: bool,
     /// The server does not let this client in; it tries again slowly.
     pub refused: bool,
+    /// Another device has taken this one's place: it stays away.
+    pub replaced: bool,
     /// The server in use or tried last.
     pub server: String,
     /// The server's node name, once it said so.
