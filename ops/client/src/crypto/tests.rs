@@ -1,3 +1,5 @@
+//! Messages over the end of a month.
+
 use crs_keys::account_ca::{AccountCa, Validity};
 use crs_types::{AccountId, DeviceId, Generation, OsRng, Period, Uri};
 

@@ -17,6 +17,8 @@ use crate::event::Event;
 
 /// Pause before a failed update is tried again.
 const RETRY: Duration = Duration::from_secs(60);
+/// The shortest pause that the server may ask for.
+const AGAIN_LEAST: Duration = Duration::from_millis(100);
 
 /// The updates of a client.
 #[derive(Debug, Default)]
@@ -28,6 +30,9 @@ pub(super) struct Updates {
     asked: Vec<Reply<Vec<Period>>>,
     offers: Vec<UpdateOffer>,
     retry_at: Option<Mono>,
+    /// Months that the server could not give just then: asked for again at `retry_at`, and under
+    /// way until then.
+    again: BTreeSet<Period>,
     failure: Option<String>,
 }
 
@@ -43,6 +48,7 @@ impl Updates {
 
     pub(super) fn disconnected(&mut self) {
         self.running.clear();
+        self.again.clear();
         self.retry_at = None;
         for reply in self.asked.drain(..) {
             let _ = reply.send(Err(ClientError::Disconnected));
@@ -93,6 +99,7 @@ impl Driver {
         let package = match result.map(|fields| fields.parse::<UpdatePackage>()) {
             Ok(Ok(package)) => package,
             Ok(Err(error)) => return self.update_failed(period, &error.to_string()),
+            Err(ErrorBody { retry_ms: Some(pause), .. }) => return self.again(period, pause),
             Err(error) => return self.update_failed(period, &error.text),
         };
         match self.store_package(&package).await {
@@ -124,6 +131,15 @@ impl Driver {
             tracing::warn!(%period, "the server did not take the confirmation of a key update");
         }
         self.updates_settled();
+    }
+
+    /// Messages that need the keys wait meanwhile, as for any update that is under way: one that
+    /// is taken without them is lost.
+    fn again(&mut self, period: Period, pause_ms: u64) {
+        let pause = Duration::from_millis(pause_ms).clamp(AGAIN_LEAST, RETRY);
+        let at = self.options.clock.mono().plus(pause);
+        self.updates.again.insert(period);
+        self.updates.retry_at = Some(self.updates.retry_at.map_or(at, |other| other.min(at)));
     }
 
     fn update_failed(&mut self, period: Period, why: &str) {
@@ -177,6 +193,10 @@ impl Driver {
     pub(super) fn updates_tick(&mut self, now: Mono) {
         if self.updates.retry_at.is_some_and(|at| now >= at) {
             self.updates.retry_at = None;
+            for period in std::mem::take(&mut self.updates.again) {
+                let get = Op::UpdateGet(UpdateGet { period });
+                self.requests.push(get, Pending::UpdateGet(period));
+            }
             if self.options.auto_update {
                 self.take_offers();
             }
