@@ -32,7 +32,7 @@ pub enum Event {
         text: String,
     },
     /// The registration ended. After `replaced` the client does not connect again by itself, after
-    /// `blacklisted` and `account-deleted` it tries slowly; its calls have ended.
+    /// `blacklisted`, `account-deleted` and `not-listed` it tries slowly; its calls have ended.
     Unregistered {
         /// Why.
         reason: UnregisteredReason,

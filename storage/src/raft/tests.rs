@@ -19,6 +19,24 @@ use crate::table::memory::MemoryEngine;
 use crate::testing::FakeDisk;
 use crate::wal::{Wal, WalConfig};
 
+/// A small log on a disk.
+fn log(disk: &Arc<dyn Disk>) -> Wal {
+    let config =
+        WalConfig { segment_bytes: 1 << 16, reserve_bytes: 1 << 16, ..WalConfig::default() };
+    Wal::open(Arc::clone(disk), Arc::new(SystemClock::new()), &config).unwrap()
+}
+
+/// A mailbox group on a disk, its tables in `engine`.
+fn mailbox(
+    disk: &Arc<dyn Disk>,
+    wal: &Wal,
+    group: GroupId,
+    engine: Arc<dyn Engine>,
+) -> MailboxMachine {
+    let bodies = Bodies::open(Arc::clone(disk), group, 8 << 20).unwrap();
+    MailboxMachine::open("m".to_owned(), engine, bodies, wal.group(group), 1 << 20).unwrap()
+}
+
 struct Builder {
     group: GroupId,
     sled: bool,
@@ -32,10 +50,7 @@ struct Guard {
 impl StoreBuilder<TypeConfig, LogStore, StateMachine, Guard> for Builder {
     async fn build(&self) -> Result<(Guard, LogStore, StateMachine), StorageError<u64>> {
         let disk: Arc<dyn Disk> = Arc::new(FakeDisk::new());
-        let config =
-            WalConfig { segment_bytes: 1 << 16, reserve_bytes: 1 << 16, ..WalConfig::default() };
-        let clock = Arc::new(SystemClock::new());
-        let wal = Wal::open(Arc::clone(&disk), clock, &config).unwrap();
+        let wal = log(&disk);
         let dir = self.sled.then(|| tempfile::tempdir().unwrap());
         let engine: Arc<dyn Engine> = match &dir {
             Some(dir) => Arc::new(crate::kv::SledEngine::open(dir.path(), 1 << 20).unwrap()),
@@ -44,10 +59,7 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, Guard> for Builder {
         let machine = if self.group == GroupId::CONTROL {
             Machine::Control(ControlMachine::new())
         } else {
-            let bodies = Bodies::open(Arc::clone(&disk), self.group, 8 << 20).unwrap();
-            let group_wal = wal.group(self.group);
-            let machine = MailboxMachine::open("m".to_owned(), engine, bodies, group_wal, 1 << 20);
-            Machine::Mailbox(Box::new(machine.unwrap()))
+            Machine::Mailbox(Box::new(mailbox(&disk, &wal, self.group, engine)))
         };
         let group_wal = wal.group(self.group);
         let state = GroupState::open(

@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crs_types::disk::Disk;
-use crs_types::{AccountId, GroupId, MessageId, SystemClock, Timestamp, Uri};
+use crs_types::{AccountId, GroupId, MessageId, Timestamp, Uri};
 use openraft::{CommittedLeaderId, Entry, EntryPayload, LogId};
 
-use crate::body::Bodies;
+use super::{log, mailbox};
 use crate::command::mailbox::{Post, Quota};
 use crate::command::{Body, MailboxCommand, UserKey};
 use crate::raft::types::{Batch, Command, TypeConfig};
-use crate::raft::{GroupState, Machine, MailboxMachine, StateError};
+use crate::raft::{GroupState, Machine, StateError};
 use crate::table::memory::MemoryEngine;
 use crate::testing::{FakeDisk, Plan};
-use crate::wal::{Wal, WalConfig};
+use crate::wal::Wal;
 
 const GROUP: GroupId = GroupId(1);
 const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
@@ -26,13 +26,8 @@ fn open(disk: &FakeDisk) -> (Wal, GroupState) {
 
 fn try_open(disk: &FakeDisk) -> Result<(Wal, GroupState), StateError> {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-    let config =
-        WalConfig { segment_bytes: 1 << 16, reserve_bytes: 1 << 16, ..WalConfig::default() };
-    let wal = Wal::open(Arc::clone(&disk), Arc::new(SystemClock::new()), &config).unwrap();
-    let bodies = Bodies::open(Arc::clone(&disk), GROUP, 8 << 20).unwrap();
-    let engine = Arc::new(MemoryEngine::default());
-    let machine =
-        MailboxMachine::open("m".to_owned(), engine, bodies, wal.group(GROUP), 1 << 20).unwrap();
+    let wal = log(&disk);
+    let machine = mailbox(&disk, &wal, GROUP, Arc::new(MemoryEngine::default()));
     let state = GroupState::open(
         GROUP,
         Machine::Mailbox(Box::new(machine)),

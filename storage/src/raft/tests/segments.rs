@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crs_types::disk::Disk;
-use crs_types::{AccountId, GroupId, MessageId, SystemClock, Timestamp, Uri};
+use crs_types::{AccountId, GroupId, MessageId, Timestamp, Uri};
 
-use crate::body::Bodies;
+use super::{log, mailbox};
 use crate::command::mailbox::{Ack, Post, Quota};
 use crate::command::{Body, MailboxCommand, UserKey};
 use crate::raft::MailboxMachine;
@@ -15,7 +15,6 @@ use crate::raft::types::Command;
 use crate::table::memory::{MemoryEngine, MemoryKv};
 use crate::table::{Changes, Engine, Kv, Rows, TableError};
 use crate::testing::FakeDisk;
-use crate::wal::{Wal, WalConfig};
 
 const GROUP: GroupId = GroupId(1);
 const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
@@ -96,15 +95,9 @@ fn ack(n: impl Iterator<Item = u64>) -> Command {
 #[test]
 fn segments_go_with_their_last_body_and_no_others_are_looked_at() {
     let disk: Arc<dyn Disk> = Arc::new(FakeDisk::new());
-    let config =
-        WalConfig { segment_bytes: 1 << 16, reserve_bytes: 1 << 16, ..WalConfig::default() };
-    let wal = Wal::open(Arc::clone(&disk), Arc::new(SystemClock::new()), &config).unwrap();
+    let wal = log(&disk);
     let table = Arc::new(Counting::default());
-    let open = || {
-        let bodies = Bodies::open(Arc::clone(&disk), GROUP, 8 << 20).unwrap();
-        let engine = Arc::new(CountingEngine(Arc::clone(&table)));
-        MailboxMachine::open("m".to_owned(), engine, bodies, wal.group(GROUP), 1 << 20).unwrap()
-    };
+    let open = || mailbox(&disk, &wal, GROUP, Arc::new(CountingEngine(Arc::clone(&table))));
     let machine = open();
     let apply = |machine: &MailboxMachine, command: Command| {
         machine.apply(&[(1, &[command])], &Applied::default()).unwrap();
@@ -133,13 +126,8 @@ fn segments_go_with_their_last_body_and_no_others_are_looked_at() {
 fn a_damaged_segment_stays_while_somebody_needs_what_is_behind_the_damage() {
     let fake = FakeDisk::new();
     let disk: Arc<dyn Disk> = Arc::new(fake.clone());
-    let config =
-        WalConfig { segment_bytes: 1 << 16, reserve_bytes: 1 << 16, ..WalConfig::default() };
-    let wal = Wal::open(Arc::clone(&disk), Arc::new(SystemClock::new()), &config).unwrap();
-    let bodies = Bodies::open(Arc::clone(&disk), GROUP, 8 << 20).unwrap();
-    let engine = Arc::new(MemoryEngine::default());
-    let machine =
-        MailboxMachine::open("m".to_owned(), engine, bodies, wal.group(GROUP), 1 << 20).unwrap();
+    let wal = log(&disk);
+    let machine = mailbox(&disk, &wal, GROUP, Arc::new(MemoryEngine::default()));
     let apply = |command| drop(machine.apply(&[(1, &[command])], &Applied::default()).unwrap());
     (1..=PER_SEGMENT + 1).for_each(|n| apply(post(n)));
     apply(ack(1..=PER_SEGMENT - 2));
